@@ -1,0 +1,222 @@
+"""One micro-batch of events: from the log into user states, popularity and notices."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from indexer.domain.events import RETRACT, Event, item_ref, ref_item, ref_text, signed_weight, text_ref
+from indexer.domain.fold import Arrival, FoldRules, fold, resolve
+from indexer.domain.items import Item
+from indexer.domain.state import UserState
+from indexer.domain.vectors import Vector
+from indexer.errors import InvalidInput
+from indexer.ports import Changes, EventLog, EventRecord, ItemRecord, UserChange
+from indexer.progress import Outcome, Outcomes
+from indexer.stores.items import ItemPoints
+from indexer.stores.signals import Signals
+from indexer.stores.terms import Terms
+from indexer.stores.users import UserKey, UserStates
+from indexer.telemetry import Telemetry
+
+__all__ = ["Applier"]
+
+_log = logging.getLogger(__name__)
+
+_FOLDED_AT_ONCE = 16
+
+
+class Applier:
+    """Applies events to the store; the only writer of user states and popularity."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        states: UserStates,
+        items: ItemPoints,
+        terms: Terms,
+        signals: Signals,
+        changes: Changes,
+        outcomes: Outcomes,
+        telemetry: Telemetry,
+        rules: FoldRules,
+    ) -> None:
+        self._log, self._states, self._items = log, states, items
+        self._terms, self._signals, self._changes = terms, signals, changes
+        self._outcomes, self._telemetry, self._rules = outcomes, telemetry, rules
+
+    async def apply(self, records: Sequence[EventRecord]) -> None:
+        """Fold ``records``, in log order; doing it twice changes nothing more."""
+        start = time.perf_counter()
+        by_user: dict[UserKey, list[EventRecord]] = defaultdict(list)
+        for record in records:
+            by_user[record.event.tenant, record.event.user_id].append(record)
+        before = await self._states.get_many(by_user)
+        vectors = await self._vectors(record.event for record in records)
+        await self._create_items(records, vectors)
+        after = await self._fold(by_user, before, vectors)
+        await self._store(after)
+        await self._count(records, before)
+        self._settle(records, {(s.tenant, s.user_id): s for s in after})
+        self._telemetry.observe("pipeline", time.perf_counter() - start)
+
+    async def resolve(self, tenant: str, refs: Sequence[str]) -> None:
+        """Fold the events that waited for ``refs``, where those have vectors by now."""
+        keys = await self._states.waiting_on(tenant, refs)
+        states = list((await self._states.get_many(keys)).values())
+        vectors = await self._vectors_of(tenant, {e.ref for s in states for e in s.waiting.values()})
+        known = vectors[tenant]
+        resolved = [(state, resolve(state, known, self._rules)) for state in states]
+        changed = [(old, new) for old, new in resolved if new is not old]
+        await self._store([new for _, new in changed])
+        for old, new in changed:
+            for event_id in old.waiting.keys() - new.waiting.keys():
+                outcome = Outcome(new.version, embedded=True)
+                self._outcomes.settle((new.tenant, new.user_id, event_id), outcome)
+
+    async def _vectors(self, events: Iterable[Event]) -> dict[str, dict[str, Vector]]:
+        refs: dict[str, set[str]] = defaultdict(set)
+        for event in events:
+            if (ref := event.ref) is not None:
+                refs[event.tenant].add(ref)
+        found: dict[str, dict[str, Vector]] = defaultdict(dict)
+        for tenant, wanted in refs.items():
+            found.update(await self._vectors_of(tenant, wanted))
+        return found
+
+    async def _vectors_of(self, tenant: str, refs: set[str]) -> dict[str, dict[str, Vector]]:
+        item_ids = [item_id for ref in refs if (item_id := ref_item(ref)) is not None]
+        texts = [text for ref in refs if (text := ref_text(ref)) is not None]
+        items = await self._items.vectors(tenant, item_ids) if item_ids else {}
+        terms = await self._terms.known(tenant, texts) if texts else {}
+        by_ref = {item_ref(item_id): vector for item_id, vector in items.items()}
+        by_ref.update((text_ref(text), vector) for text, vector in terms.items())
+        return {tenant: by_ref}
+
+    async def _create_items(
+        self, records: Sequence[EventRecord], vectors: Mapping[str, Mapping[str, Vector]]
+    ) -> None:
+        """Record the unknown items that come with their features; the item worker does the rest."""
+        unknown = [
+            ItemRecord(0, e.tenant, e.item_id, Item(e.tenant, e.item_id, e.item_features))
+            for e in (record.event for record in records)
+            if e.item_id is not None
+            and e.item_features is not None
+            and item_ref(e.item_id) not in vectors.get(e.tenant, {})
+        ]
+        if unknown:
+            await self._log.append_items(unknown, only_unknown=True)
+
+    async def _fold(
+        self,
+        by_user: Mapping[UserKey, Sequence[EventRecord]],
+        before: Mapping[UserKey, UserState],
+        vectors: Mapping[str, Mapping[str, Vector]],
+    ) -> list[UserState]:
+        folded: list[UserState] = []
+        with self._telemetry.timed("fold"):
+            for n, (key, records) in enumerate(by_user.items(), start=1):
+                state = before.get(key) or UserState(*key)
+                known = vectors.get(key[0], {})
+                if any(record.event.event_type == RETRACT for record in records):
+                    known = await self._with_retracted(state, records, known)
+                after = await self._fold_user(state, records, known)
+                if after.offset != state.offset:
+                    folded.append(after)
+                if n % _FOLDED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        return folded
+
+    async def _fold_user(
+        self, state: UserState, records: Sequence[EventRecord], vectors: Mapping[str, Vector]
+    ) -> UserState:
+        arrivals = [await self._arrival(state, record) for record in records]
+        try:
+            return fold(state, arrivals, vectors, self._rules)
+        except (InvalidInput, ArithmeticError, ValueError):
+            return await self._fold_one_by_one(state, records, arrivals, vectors)
+
+    async def _fold_one_by_one(
+        self,
+        state: UserState,
+        records: Sequence[EventRecord],
+        arrivals: Sequence[Arrival],
+        vectors: Mapping[str, Vector],
+    ) -> UserState:
+        """Fold what can be folded; what cannot goes to the dead letters."""
+        for record, arrival in zip(records, arrivals, strict=True):
+            try:
+                state = fold(state, [arrival], vectors, self._rules)
+            except (InvalidInput, ArithmeticError, ValueError) as exc:
+                reason = f"{type(exc).__name__}: {exc}"
+                await self._log.add_dead_letter(record, reason)
+                self._telemetry.count("events", "dead_letter")
+                _log.error("event at %d goes to the dead letters: %s", record.offset, reason)
+                event = record.event
+                key = (event.tenant, event.user_id, event.event_id)
+                self._outcomes.settle(key, Outcome(state.version, error=reason))
+        return state
+
+    async def _arrival(self, state: UserState, record: EventRecord) -> Arrival:
+        event = record.event
+        if event.event_type != RETRACT or event.retracts is None:
+            return Arrival(record.offset, event)
+        original = await self._log.find(event.tenant, event.user_id, event.retracts)
+        if original is None or original.offset > state.offset:
+            return Arrival(record.offset, event)
+        return Arrival(record.offset, event, (original.offset, original.event))
+
+    async def _with_retracted(
+        self, state: UserState, records: Sequence[EventRecord], known: Mapping[str, Vector]
+    ) -> dict[str, Vector]:
+        """Add the vectors of the events that ``records`` take back."""
+        refs = {entry.ref for entry in state.window}
+        for record in records:
+            original = (await self._arrival(state, record)).original
+            if original is not None and original[1].ref is not None:
+                refs.add(original[1].ref)
+        found = await self._vectors_of(state.tenant, refs)
+        return {**found[state.tenant], **known}
+
+    async def _store(self, states: Sequence[UserState]) -> None:
+        if not states:
+            return
+        with self._telemetry.timed("upsert"):
+            await self._states.put_many(states)
+        with self._telemetry.timed("invalidate"):
+            await self._changes.publish(UserChange(s.tenant, s.user_id, s.version) for s in states)
+
+    async def _count(
+        self, records: Sequence[EventRecord], before: Mapping[UserKey, UserState]
+    ) -> None:
+        """Count popularity, and how long each event took to become visible."""
+        liked = [
+            (record, (record.event.tenant, record.event.item_id), weight)
+            for record in records
+            if record.event.item_id is not None
+            and (weight := signed_weight(record.event, self._rules.weights)) > 0.0
+        ]
+        await self._signals.load(key for _, key, _ in liked)
+        for record, key, weight in liked:
+            self._signals.count(key, weight, record.event.timestamp, record.offset)
+        now = time.time()
+        for record in records:
+            state = before.get((record.event.tenant, record.event.user_id))
+            if state is None or record.offset > state.offset:
+                self._telemetry.observe("freshness", max(0.0, now - record.accepted_at))
+        self._telemetry.count("events", "folded", n=len(records))
+
+    def _settle(
+        self, records: Sequence[EventRecord], after: Mapping[UserKey, UserState]
+    ) -> None:
+        if not self._outcomes:
+            return
+        for record in records:
+            event = record.event
+            state = after.get((event.tenant, event.user_id))
+            if state is not None and event.event_id not in state.waiting:
+                key = (event.tenant, event.user_id, event.event_id)
+                self._outcomes.settle(key, Outcome(state.version))

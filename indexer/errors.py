@@ -1,0 +1,144 @@
+"""Every error this project raises on purpose.
+
+    RecsvcError
+    ├── SettingsError          a setting is wrong; the start stops
+    ├── SchemaMismatch         stored collections do not fit the settings
+    ├── DataDirInUse           another process owns the data directory
+    ├── InvalidInput           what a caller sent is refused; names the fields
+    │   └── InvalidVector      a vector of the wrong dimension, not finite, or zero
+    ├── NotFound               no such item or user
+    ├── EventConflict          a known event_id came with another body
+    ├── NotApplied             a position was not folded in time
+    ├── ItemNotEmbedded        an item is known, its embedding still to come
+    ├── LogError               the event log refused or failed (retryable)
+    ├── Overloaded             a named bound is reached (retryable)
+    ├── StoreError             the vector store refused or failed
+    │   └── StoreUnavailable   ... because it could not be reached (retryable)
+    └── EmbeddingError         the provider answered something unusable
+        └── EmbeddingUnavailable  ... or nothing in time (retryable)
+
+Adapters turn foreign errors into these, ``from exc``; nothing else leaves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "DataDirInUse",
+    "EmbeddingError",
+    "EmbeddingUnavailable",
+    "EventConflict",
+    "FieldError",
+    "InvalidInput",
+    "InvalidVector",
+    "ItemNotEmbedded",
+    "LogError",
+    "NotApplied",
+    "NotFound",
+    "Overloaded",
+    "RecsvcError",
+    "SchemaMismatch",
+    "SettingsError",
+    "StoreError",
+    "StoreUnavailable",
+]
+
+
+class RecsvcError(Exception):
+    """Root of the tree. ``retryable``: the same call may succeed later, unchanged."""
+
+    retryable = False
+
+
+class SettingsError(RecsvcError):
+    """A setting is missing, malformed or impossible here."""
+
+
+class SchemaMismatch(RecsvcError):
+    """What is stored was made with other settings; the message says what to do."""
+
+
+class DataDirInUse(RecsvcError):
+    """Another process has the data directory open."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One refused field: where it is in the input, and why."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+
+
+class InvalidInput(RecsvcError):
+    """The caller's input is refused as a whole; nothing of it was stored."""
+
+    def __init__(self, errors: Sequence[FieldError] | str) -> None:
+        self.errors = [FieldError((), errors)] if isinstance(errors, str) else list(errors)
+        super().__init__("; ".join(f"{_dotted(e.loc)}{e.msg}" for e in self.errors))
+
+
+def _dotted(loc: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, loc)) + ": " if loc else ""
+
+
+class InvalidVector(InvalidInput):
+    """A vector that must not be stored or searched with."""
+
+
+class NotFound(RecsvcError):
+    """The thing named does not exist."""
+
+
+class EventConflict(RecsvcError):
+    """The same ``(user_id, event_id)`` was accepted before with another body."""
+
+    def __init__(self, event_ids: Sequence[str]) -> None:
+        self.event_ids = list(event_ids)
+        super().__init__(
+            "already accepted with another body: event_id " + ", ".join(self.event_ids[:10])
+        )
+
+
+class NotApplied(RecsvcError):
+    """The awaited position was not folded within the time allowed."""
+
+
+class ItemNotEmbedded(RecsvcError):
+    """The item is known, but its embedding is still to come."""
+
+    retryable = True
+
+
+class LogError(RecsvcError):
+    """The event log failed; what was being appended is not acknowledged."""
+
+    retryable = True
+
+
+class Overloaded(RecsvcError):
+    """A bounded queue is full; nothing was taken."""
+
+    retryable = True
+
+
+class StoreError(RecsvcError):
+    """The vector store refused or failed a call."""
+
+
+class StoreUnavailable(StoreError):
+    """The vector store could not be reached."""
+
+    retryable = True
+
+
+class EmbeddingError(RecsvcError):
+    """The provider's reply cannot be used."""
+
+
+class EmbeddingUnavailable(EmbeddingError):
+    """The provider gave no usable reply in time; the same call may succeed later."""
+
+    retryable = True

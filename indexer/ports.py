@@ -1,0 +1,277 @@
+"""What the write path needs of the outside: four ports, each with adapters in a package of its own.
+
+The store port is a subset of ``qdrant_client.AsyncQdrantClient``, spoken in that library's models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from qdrant_client import models
+
+from indexer.domain.events import Event
+from indexer.domain.items import Item
+from indexer.domain.profile import Evidence
+from indexer.domain.vectors import Vector
+
+__all__ = [
+    "Accepted",
+    "Changes",
+    "DeadLetter",
+    "Embedder",
+    "EventLog",
+    "EventRecord",
+    "ItemRecord",
+    "PointId",
+    "Profiler",
+    "UserChange",
+    "VectorStore",
+]
+
+PointId = str | int
+
+
+class VectorStore(Protocol):
+    """The calls of ``AsyncQdrantClient`` that are used, with its names and models.
+
+    Point ids are canonical UUID strings. Writes are visible to the next call. Errors are
+    `StoreError` and `StoreUnavailable`.
+    """
+
+    async def collection_exists(self, collection_name: str) -> bool: ...
+
+    async def create_collection(
+        self,
+        collection_name: str,
+        vectors_config: Mapping[str, models.VectorParams],
+        *,
+        hnsw_config: models.HnswConfigDiff | None = None,
+    ) -> None:
+        """Create a collection; ``hnsw_config`` with m=0 says it is only ever asked by id."""
+        ...
+
+    async def vectors_of(self, collection_name: str) -> dict[str, tuple[int, models.Distance]]:
+        """Size and distance of each named vector of a collection."""
+        ...
+
+    async def payload_indexes(self, collection_name: str) -> dict[str, models.PayloadSchemaType]:
+        """The indexed payload keys of a collection."""
+        ...
+
+    async def create_payload_index(
+        self, collection_name: str, field_name: str, field_schema: models.PayloadSchemaType
+    ) -> None: ...
+
+    async def upsert(self, collection_name: str, points: Sequence[models.PointStruct]) -> None: ...
+
+    async def set_payload(
+        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
+    ) -> None: ...
+
+    async def overwrite_payload(
+        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
+    ) -> None: ...
+
+    async def delete(self, collection_name: str, points: Sequence[PointId]) -> None: ...
+
+    async def retrieve(
+        self,
+        collection_name: str,
+        ids: Sequence[PointId],
+        *,
+        with_payload: bool | Sequence[str] = True,
+        with_vectors: bool | Sequence[str] = False,
+    ) -> list[models.Record]: ...
+
+    async def query_points(
+        self,
+        collection_name: str,
+        query: models.NearestQuery | models.FusionQuery | list[float] | None = None,
+        *,
+        using: str | None = None,
+        prefetch: Sequence[models.Prefetch] | None = None,
+        query_filter: models.Filter | None = None,
+        search_params: models.SearchParams | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        with_payload: bool | Sequence[str] = True,
+    ) -> list[models.ScoredPoint]: ...
+
+    async def scroll(
+        self,
+        collection_name: str,
+        scroll_filter: models.Filter | None = None,
+        *,
+        limit: int = 100,
+        offset: PointId | None = None,
+        with_payload: bool | Sequence[str] = True,
+        with_vectors: bool | Sequence[str] = False,
+    ) -> tuple[list[models.Record], PointId | None]: ...
+
+    async def count(
+        self, collection_name: str, count_filter: models.Filter | None = None
+    ) -> int: ...
+
+    async def flush(self) -> None:
+        """Make all that was written survive a power loss, where that is ours to do."""
+        ...
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One logged event. ``accepted_at``: unix seconds at which it became durable."""
+
+    offset: int
+    accepted_at: float
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """The newest catalogue change of one item; ``item`` is None where it was deleted."""
+
+    offset: int
+    tenant: str
+    item_id: str
+    item: Item | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of an append: ``offset`` is that of its last event, new or known."""
+
+    offset: int
+    accepted: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One record that could not be folded, with the reason."""
+
+    letter_id: int
+    offset: int
+    tenant: str
+    event: Mapping[str, Any]
+    reason: str
+    at: float
+
+
+class EventLog(Protocol):
+    """The durable, ordered record of accepted events and of the catalogue's newest state.
+
+    Offsets rise by append. An append is durable when it returns.
+    """
+
+    async def append(self, events: Sequence[Event]) -> Accepted:
+        """Append what is new of ``events``, all or none.
+
+        Raises:
+            EventConflict: an event id was accepted before with another body.
+            Overloaded: too much is waiting for the disk.
+            LogError: it is not durable.
+        """
+        ...
+
+    async def append_items(
+        self, items: Sequence[ItemRecord], *, only_unknown: bool = False
+    ) -> int:
+        """Record changed items (offsets are ignored); return the last offset, 0 for none."""
+        ...
+
+    async def read(self, after: int, limit: int) -> list[EventRecord]: ...
+
+    async def read_items(self, after: int, limit: int) -> list[ItemRecord]: ...
+
+    def on_append(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called on the event loop after each append of events or items."""
+        ...
+
+    async def find(self, tenant: str, user_id: str, event_id: str) -> EventRecord | None: ...
+
+    async def user_events(
+        self, tenant: str, user_id: str, *, after: int, limit: int
+    ) -> list[EventRecord]: ...
+
+    async def erase_user(self, tenant: str, user_id: str) -> int:
+        """Delete all events of a user; return how many there were."""
+        ...
+
+    async def add_dead_letter(self, record: EventRecord, reason: str) -> None: ...
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]: ...
+
+    async def drop_dead_letters(self, letter_ids: Sequence[int]) -> None: ...
+
+    async def last_offset(self) -> int: ...
+
+    async def totals(self) -> dict[str, int]:
+        """Rows held: ``events``, ``items``, ``dead_letters``."""
+        ...
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors."""
+
+    @property
+    def name(self) -> str:
+        """Which vectors it makes; vectors of different names are never compared."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """Embed ``texts``, each of at least one character, in order.
+
+        Raises:
+            EmbeddingUnavailable: no usable reply in time.
+            EmbeddingError: the reply is wrong and would be again.
+        """
+        ...
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Profiler(Protocol):
+    """Turns recent behaviour into preference weights."""
+
+    @property
+    def model(self) -> str: ...
+
+    async def weigh(
+        self, evidence: Sequence[Evidence], shares: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Weigh the terms of ``evidence`` (oldest first) in [-1, 1].
+
+        ``shares``: how much of the catalogue has each term, 0..1.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """User ``user_id`` is at ``version`` now."""
+
+    tenant: str
+    user_id: str
+    version: int
+
+
+class Changes(Protocol):
+    """Carries "user X is now version N" from who folds to who serves."""
+
+    async def publish(self, changes: Iterable[UserChange]) -> None: ...
+
+    def subscribe(self, receive: Callable[[UserChange], None]) -> None:
+        """Have ``receive`` called for each change; it must be quick and not raise."""
+        ...

@@ -1,0 +1,89 @@
+"""How far a log has been folded, and waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+
+__all__ = ["Outcome", "Outcomes", "Progress"]
+
+_WAITERS_MAX = 10_000
+
+
+class Progress:
+    """The last applied offset of one log."""
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
+        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def advance(self, offset: int) -> None:
+        """Say that all up to ``offset`` is applied."""
+        self.offset = max(self.offset, offset)
+        while self._waiters and self._waiters[0][0] <= self.offset:
+            _, _, future = heapq.heappop(self._waiters)
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, offset: int, timeout_s: float) -> bool:
+        """Wait until ``offset`` is applied; False when it is not in time."""
+        if offset <= self.offset:
+            return True
+        if len(self._waiters) >= _WAITERS_MAX:
+            self._waiters = [waiter for waiter in self._waiters if not waiter[2].done()]
+            heapq.heapify(self._waiters)
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiters, (offset, next(self._order), future))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await future
+        except TimeoutError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one event. ``embedded``: its vector was made for it, after it came."""
+
+    user_version: int
+    embedded: bool = False
+    error: str | None = None
+
+
+_Key = tuple[str, str, str]
+
+
+class Outcomes:
+    """Hands the outcome of events, by (tenant, user id, event id), to who waits for them."""
+
+    def __init__(self) -> None:
+        self._expected: dict[_Key, list[asyncio.Future[Outcome]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._expected)
+
+    def expect(self, key: _Key) -> asyncio.Future[Outcome]:
+        """Return a future for an event that is about to be appended; give it to `forget` later."""
+        future = asyncio.get_running_loop().create_future()
+        self._expected.setdefault(key, []).append(future)
+        return future
+
+    def settle(self, key: _Key, outcome: Outcome) -> None:
+        """Say what became of an event."""
+        for future in self._expected.pop(key, ()):
+            if not future.done():
+                future.set_result(outcome)
+
+    def forget(self, futures: Mapping[_Key, asyncio.Future[Outcome]]) -> None:
+        """Stop waiting."""
+        for key, future in futures.items():
+            left = [one for one in self._expected.get(key, ()) if one is not future]
+            if left:
+                self._expected[key] = left
+            else:
+                self._expected.pop(key, None)

@@ -1,0 +1,261 @@
+"""Puts the parts together, and takes them apart in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from indexer.apply import Applier
+from indexer.catalogue import Catalogue
+from indexer.changes import open_changes
+from indexer.errors import DataDirInUse, RecsvcError, SchemaMismatch
+from indexer.item_worker import ItemWorker
+from indexer.ports import Changes, Embedder, EventLog, UserChange, VectorStore
+from indexer.profiling import open_profiler
+from indexer.profiling.refresh import ProfileRefresher
+from indexer.progress import Outcomes
+from indexer.provider import open_embedder
+from indexer.settings import Settings
+from indexer.stores import open_store
+from indexer.stores.items import ItemPoints
+from indexer.stores.profiles import Profiles
+from indexer.stores.schema import prepare
+from indexer.stores.signals import Signals
+from indexer.stores.terms import Cursors, Terms
+from indexer.stores.users import UserStates
+from indexer.streams import open_log
+from indexer.telemetry import Telemetry
+from indexer.worker import Worker
+
+__all__ = ["Runtime", "open_runtime"]
+
+_log = logging.getLogger(__name__)
+
+_STATES_CACHED = 2_048
+_CHECKPOINT_S = 1.0
+_DRAIN_S = 10.0
+
+
+@dataclass(slots=True)
+class Runtime:
+    """All parts of one process that holds the write path."""
+
+    settings: Settings
+    telemetry: Telemetry
+    log: EventLog
+    store: VectorStore
+    embedder: Embedder
+    changes: Changes
+    outcomes: Outcomes
+    states: UserStates
+    items: ItemPoints
+    profiles: Profiles
+    terms: Terms
+    signals: Signals
+    cursors: Cursors
+    item_worker: ItemWorker
+    worker: Worker
+    refresher: ProfileRefresher
+    catalogue: Catalogue
+    failed: list[str] = field(default_factory=list)
+    _saved: dict[str, int] = field(default_factory=dict)
+
+    async def drain(self, timeout_s: float = _DRAIN_S) -> int:
+        """Wait until all that is logged is folded; return how many events are left."""
+        last = await self.log.last_offset()
+        await self.worker.progress.wait(last, timeout_s)
+        return await self.worker.depth()
+
+    async def checkpoint(self) -> None:
+        """Flush, then move the cursors: what they pass will never be read again."""
+        cursors = {
+            "events": self.worker.progress.offset,
+            "items": self.item_worker.progress.offset,
+        }
+        if cursors == self._saved:
+            return
+        await self.signals.flush()
+        await self.store.flush()
+        await self.cursors.write(cursors)
+        self._saved = cursors
+
+    async def erase_user(self, tenant: str, user_id: str) -> int:
+        """Delete all that is held of a user; return the number of events deleted."""
+        await self.drain()
+        erased = await self.log.erase_user(tenant, user_id)
+        self.refresher.drop((tenant, user_id))
+        await self.states.delete(tenant, user_id)
+        await self.profiles.delete(tenant, user_id)
+        await self.changes.publish([UserChange(tenant, user_id, 0)])
+        await self.store.flush()
+        return erased
+
+    async def run_checkpoints(self) -> None:
+        """Checkpoint every second until cancelled."""
+        while True:
+            await asyncio.sleep(_CHECKPOINT_S)
+            try:
+                await self.checkpoint()
+            except RecsvcError as exc:
+                self.telemetry.count("failures", "checkpoint")
+                _log.warning("checkpoint failed: %s", exc)
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, *, background: bool = True) -> AsyncIterator[Runtime]:
+    """Open every part and, with ``background``, start the workers; close all at the end.
+
+    Raises:
+        SettingsError, SchemaMismatch, DataDirInUse, StoreError, LogError: with what to do.
+    """
+    telemetry = Telemetry()
+    with _owning(settings.data_dir):
+        embedder = open_embedder(settings, telemetry)
+        log = await open_log(settings)
+        try:
+            store = await open_store(settings)
+            try:
+                runtime = await _assemble(settings, telemetry, log, store, embedder)
+                async with _background(runtime, background):
+                    yield runtime
+            finally:
+                await store.close()
+        finally:
+            await log.close()
+            await embedder.close()
+
+
+async def _assemble(
+    settings: Settings,
+    telemetry: Telemetry,
+    log: EventLog,
+    store: VectorStore,
+    embedder: Embedder,
+) -> Runtime:
+    await prepare(store, dim=settings.embedding_dim, embedder=embedder.name)
+    cursors = Cursors(store)
+    offsets = await cursors.read()
+    last = await log.last_offset()
+    if offsets.get("events", 0) > last:
+        raise SchemaMismatch(
+            f"the vectors hold events up to {offsets['events']}, but the event log ends at "
+            f"{last}: they do not belong together; put the log back, or start with an empty store"
+        )
+    changes, outcomes = open_changes(settings), Outcomes()
+    states = UserStates(store, settings.embedding_dim, _STATES_CACHED)
+    items = ItemPoints(store, settings.embedding_dim, settings.filter_keys_max)
+    await items.open(settings.filter_keys)
+    profiles = Profiles(store, _STATES_CACHED)
+    terms = Terms(store, embedder)
+    signals = Signals(store, settings.half_life_popularity_s)
+    item_worker = ItemWorker(
+        log, items, signals, embedder, telemetry, settings.text_features, offsets.get("items", 0)
+    )
+    applier = Applier(
+        log, states, items, terms, signals, changes, outcomes, telemetry, settings.fold_rules
+    )
+    worker = Worker(
+        log,
+        applier,
+        states,
+        terms,
+        telemetry,
+        offset=offsets.get("events", 0),
+        batch_max=settings.batch_size,
+        flush_interval_s=settings.flush_interval_s,
+    )
+    refresher = ProfileRefresher(
+        states, profiles, items, terms, open_profiler(settings), telemetry, settings.text_features
+    )
+    item_worker.ready = worker.items_ready
+    changes.subscribe(lambda change: refresher.due((change.tenant, change.user_id)))
+    return Runtime(
+        settings=settings,
+        telemetry=telemetry,
+        log=log,
+        store=store,
+        embedder=embedder,
+        changes=changes,
+        outcomes=outcomes,
+        states=states,
+        items=items,
+        profiles=profiles,
+        terms=terms,
+        signals=signals,
+        cursors=cursors,
+        item_worker=item_worker,
+        worker=worker,
+        refresher=refresher,
+        catalogue=Catalogue(log, items, item_worker.progress),
+    )
+
+
+@asynccontextmanager
+async def _background(runtime: Runtime, start: bool) -> AsyncIterator[None]:
+    """Run the workers for the length of the block; then drain, stop them and checkpoint."""
+    if not start:
+        yield
+        return
+    jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [
+        runtime.worker.run,
+        runtime.worker.run_texts,
+        runtime.worker.run_sweeps,
+        runtime.item_worker.run,
+        runtime.item_worker.run_retries,
+        runtime.refresher.run,
+        runtime.run_checkpoints,
+    ]
+    tasks = [asyncio.create_task(job(), name=job.__qualname__) for job in jobs]
+    for task in tasks:
+        task.add_done_callback(lambda ended: _note_death(runtime, ended))
+    try:
+        yield
+        left = await runtime.drain()
+        _log.info("drained; %d events are left for the next start", left)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await runtime.checkpoint()
+
+
+def _note_death(runtime: Runtime, task: asyncio.Task[None]) -> None:
+    """A worker never ends by itself: say so where it is looked for."""
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        runtime.failed.append(f"{task.get_name()}: {type(exc).__name__}: {exc}")
+        _log.critical("%s died", task.get_name(), exc_info=exc)
+
+
+@contextmanager
+def _owning(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory's lock, which the system releases however the process ends."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        handle = (data_dir / "lock").open("a+", encoding="utf-8")
+    except OSError as exc:
+        raise DataDirInUse(f"data directory {data_dir} cannot be used: {exc.strerror}") from exc
+    with handle:
+        _lock(handle, data_dir)
+        yield
+
+
+def _lock(handle: IO[str], data_dir: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        handle.seek(0)
+        owner = handle.read().strip() or "another process"
+        raise DataDirInUse(
+            f"data directory {data_dir} is in use by {owner}; stop it, or set RECSVC_DATA_DIR"
+        ) from exc
+    handle.truncate(0)
+    handle.write(f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+    handle.flush()

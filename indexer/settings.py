@@ -1,0 +1,251 @@
+"""Settings: one frozen object, read from ``RECSVC_*`` variables and ``.env``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from indexer.domain.events import DEFAULT_WEIGHTS
+from indexer.domain.fold import FoldRules
+from indexer.domain.items import FilterKind
+from indexer.errors import SettingsError
+
+__all__ = ["DAY_S", "Settings", "load_settings", "unknown_variables"]
+
+PREFIX: Final = "RECSVC_"
+DAY_S: Final = 86_400.0
+_OUTSIDE = {"RECSVC_TEST_QDRANT_URL"}
+
+
+def _one_of_urls(*patterns: str, accepted: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not any(re.fullmatch(pattern, value) for pattern in patterns):
+            raise ValueError(f"accepted: {accepted}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _secret(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """Every setting; each outside part is chosen by one URL."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    data_dir: Path = Field(
+        Path("./data"), description="Where the embedded parts keep their state."
+    )
+    qdrant_url: Annotated[
+        str,
+        _one_of_urls(
+            r"edge", r"memory", r"https?://\S+", accepted="edge, memory, http(s)://host:6333"
+        ),
+    ] = Field(
+        "edge",
+        description="`edge`: Qdrant Edge, in process, in the data directory. `memory`: "
+        "qdrant-client's local mode, nothing kept. `http(s)://host:6333`: a Qdrant server.",
+    )
+    qdrant_api_key: SecretStr | None = Field(None, description="Sent to the Qdrant server.")
+    qdrant_grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None, description="Use gRPC on this port of the Qdrant server; unset: REST."
+    )
+    event_log_url: Annotated[str, _one_of_urls("sqlite", accepted="sqlite")] = Field(
+        "sqlite", description="`sqlite`: in the data directory."
+    )
+    cache_url: Annotated[str, _one_of_urls("memory", accepted="memory")] = Field(
+        "memory", description="`memory`: in this process."
+    )
+    cache_ttl_s: Annotated[float, Field(gt=0)] = Field(
+        300.0, description="The longest a cached answer is served, in seconds."
+    )
+    cache_enabled: bool = Field(True, description="Whether answers are cached at all.")
+    provider_base_url: Annotated[
+        str, _one_of_urls(r"https?://\S+", accepted="http(s)://host/v1")
+    ] | None = Field(
+        None,
+        validation_alias=_secret(
+            "RECSVC_PROVIDER_BASE_URL", "HOLYSHEEP_BASE_URL", "OPENAI_BASE_URL"
+        ),
+        description="Any OpenAI-compatible base URL; unset: the offline embedder. Also read "
+        "from `HOLYSHEEP_BASE_URL` and `OPENAI_BASE_URL`.",
+    )
+    provider_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=_secret(
+            "RECSVC_PROVIDER_API_KEY", "HOLYSHEEP_API_KEY", "OPENAI_API_KEY"
+        ),
+        description="Sent to the provider. Also read from `HOLYSHEEP_API_KEY` and "
+        "`OPENAI_API_KEY`.",
+    )
+    provider_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(
+        5.0, description="Total time one provider call may take, in seconds."
+    )
+    provider_max_retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        3, description="Further tries of a provider call that may succeed later."
+    )
+    provider_concurrency: Annotated[int, Field(ge=1, le=100)] = Field(
+        10, description="Provider calls under way at once."
+    )
+    provider_batch_max: Annotated[int, Field(ge=1, le=2048)] = Field(
+        256, description="Texts in one embedding request."
+    )
+    embedding_model: str = Field(
+        "text-embedding-3-small", min_length=1, description="Asked of the provider by name."
+    )
+    embedding_dim: Annotated[int, Field(ge=8, le=4096)] = Field(
+        1536, description="Dimension of every vector; checked against replies and collections."
+    )
+    offline_embedder: Literal["auto", "wordllama", "hashed"] = Field(
+        "auto",
+        description="What embeds without a provider. `auto`: wordllama where it is installed "
+        "(the extra `local`), else hashed n-grams.",
+    )
+    profile_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.3, description="Share of the profile in the blend; a request can override it."
+    )
+    short_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="Share of the short-term taste in the taste, right after an event."
+    )
+    half_life_long_s: Annotated[float, Field(gt=0)] = Field(
+        30 * DAY_S, description="Half-life of the long-term taste, in seconds."
+    )
+    half_life_short_s: Annotated[float, Field(gt=0)] = Field(
+        DAY_S, description="Half-life of the short-term taste, in seconds."
+    )
+    half_life_popularity_s: Annotated[float, Field(gt=0)] = Field(
+        14 * DAY_S, description="Half-life of an event's part in an item's popularity, in seconds."
+    )
+    event_weights: Annotated[Mapping[str, float], Field()] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="JSON object of event type to weight, added to the defaults; 0 counts "
+        "nothing, below 0 counts against.",
+    )
+    seen_max: Annotated[int, Field(ge=0, le=5000)] = Field(
+        500, description="Items a user has touched that `exclude_seen` remembers, newest first."
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1000)] = Field(
+        100, description="Events folded in one micro-batch at the most."
+    )
+    flush_interval_s: Annotated[float, Field(ge=0, le=5)] = Field(
+        0.0,
+        description="How long a micro-batch may wait to fill; 0: as soon as the one before is "
+        "done.",
+    )
+    queue_max: Annotated[int, Field(ge=1)] = Field(
+        20_000, description="Events waiting for the log's disk; beyond it, 503."
+    )
+    text_features: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset({"title", "name", "description", "summary", "image", "url"}),
+        description="Comma-separated features that are free text: embedded, never filtered or "
+        "profiled by.",
+    )
+    filter_keys: Annotated[Mapping[str, FilterKind], NoDecode] = Field(
+        default_factory=dict,
+        description="Comma-separated `feature:kind` (`keyword`, `number`, `bool`) to index "
+        "beforehand; others are learned from the catalogue.",
+    )
+    filter_keys_max: Annotated[int, Field(ge=1, le=256)] = Field(
+        32, description="Features that are learned as filterable, at the most."
+    )
+    api_keys_file: Path | None = Field(
+        None,
+        description="TOML of hashed keys, each with scopes and a tenant; unset: open, and then "
+        "only on a loopback address.",
+    )
+
+    @field_validator("text_features", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("filter_keys", mode="before")
+    @classmethod
+    def _split_pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+        return {name: kind for name, _, kind in pairs}
+
+    @field_validator("event_weights", mode="after")
+    @classmethod
+    def _with_defaults(cls, value: Mapping[str, float]) -> Mapping[str, float]:
+        for name, weight in value.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or abs(weight) > 100:
+                raise ValueError(f"{name}: {weight}; a lower-case name and -100 to 100 is accepted")
+        return {**DEFAULT_WEIGHTS, **value}
+
+    @model_validator(mode="after")
+    def _key_needs_a_url(self) -> Settings:
+        if self.half_life_short_s > self.half_life_long_s:
+            raise ValueError("RECSVC_HALF_LIFE_SHORT_S must not exceed RECSVC_HALF_LIFE_LONG_S")
+        return self
+
+    @property
+    def fold_rules(self) -> FoldRules:
+        """The constants of the fold."""
+        return FoldRules(
+            weights=self.event_weights,
+            half_life_long_s=self.half_life_long_s,
+            half_life_short_s=self.half_life_short_s,
+            seen_max=self.seen_max,
+        )
+
+
+def load_settings(**given: Any) -> Settings:
+    """Read the settings; ``given`` overrides the environment.
+
+    Raises:
+        SettingsError: one line a wrong value, with the variable, the value (secrets masked) and
+            what is accepted.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as exc:
+        lines = [_line(error["loc"], error["msg"], error.get("input")) for error in exc.errors()]
+        raise SettingsError("; ".join(lines)) from exc
+    except ValueError as exc:
+        raise SettingsError(str(exc)) from exc
+
+
+def unknown_variables() -> list[str]:
+    """List ``RECSVC_*`` variables that are no setting: most likely misspelt ones."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | _OUTSIDE
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def _line(loc: tuple[str | int, ...], message: str, value: object) -> str:
+    message = message.removeprefix("Value error, ")
+    if not loc:
+        return message
+    name = str(loc[0]).upper()
+    name = name if name.endswith(("_BASE_URL", "_API_KEY")) and "_" in name else name
+    variable = name if name.startswith((PREFIX, "HOLYSHEEP_", "OPENAI_")) else PREFIX + name
+    shown = "***" if "KEY" in variable and not variable.endswith("KEYS") else repr(value)
+    return f"{variable}={shown}: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,334 @@
+"""Qdrant Edge behind the store port: Qdrant's engine in this process, one shard a collection.
+
+Every call holds the interpreter lock and takes well under a millisecond, so calls are made on the
+event loop itself. Nothing is ever optimised, as that would stop the process for seconds: vectors
+that are searched are kept flat with one bit a dimension, and the best few hundred are scored
+again in full (256 of them is what recall at 10 needs; see docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import qdrant_edge as edge
+from qdrant_client import models
+
+from indexer.errors import StoreError
+from indexer.ports import PointId
+from indexer.stores import edge_convert as convert
+
+__all__ = ["EdgeStore"]
+
+_SPEC_FILE = "recsvc.json"
+_RESCORED = 256.0
+_OVERSAMPLING_MIN = 2.0
+_SKIPPED_AT_ONCE = 64
+
+
+class EdgeStore:
+    """A `VectorStore` in a folder. One process, one event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shards: dict[str, edge.EdgeShard] = {}
+        self._specs: dict[str, dict[str, Any]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for spec in sorted(folder.glob(f"*/{_SPEC_FILE}")):
+            name = spec.parent.name
+            self._specs[name] = orjson.loads(spec.read_bytes())
+            with _ours(name):
+                self._shards[name] = edge.EdgeShard.load(
+                    str(spec.parent), _config(self._specs[name])
+                )
+
+    async def collection_exists(self, collection_name: str) -> bool:
+        return collection_name in self._shards
+
+    async def create_collection(
+        self,
+        collection_name: str,
+        vectors_config: Mapping[str, models.VectorParams],
+        *,
+        hnsw_config: models.HnswConfigDiff | None = None,
+    ) -> None:
+        """Create a shard. ``hnsw_config`` with m=0 says that its vectors are not searched."""
+        spec = {
+            "vectors": {
+                name: [params.size, params.distance.value]
+                for name, params in vectors_config.items()
+            },
+            "searched": hnsw_config is None or hnsw_config.m != 0,
+        }
+        folder = self._folder / collection_name
+        with _ours(collection_name):
+            folder.mkdir(exist_ok=True)
+            self._shards[collection_name] = edge.EdgeShard.create(str(folder), _config(spec))
+        self._specs[collection_name] = spec
+        (folder / _SPEC_FILE).write_bytes(orjson.dumps(spec))
+
+    async def vectors_of(self, collection_name: str) -> dict[str, tuple[int, models.Distance]]:
+        vectors = self._specs[collection_name]["vectors"]
+        return {name: (size, models.Distance(distance)) for name, (size, distance) in vectors.items()}
+
+    async def payload_indexes(self, collection_name: str) -> dict[str, models.PayloadSchemaType]:
+        ours = {theirs: ours for ours, theirs in convert.INDEXES.items()}
+        with self._using(collection_name) as shard:
+            schema = shard.info().payload_schema
+        return {key: ours[index.data_type] for key, index in schema.items()}
+
+    async def create_payload_index(
+        self, collection_name: str, field_name: str, field_schema: models.PayloadSchemaType
+    ) -> None:
+        kind = convert.INDEXES[field_schema]
+        self._update(collection_name, edge.UpdateOperation.create_field_index(field_name, kind))
+
+    async def upsert(self, collection_name: str, points: Sequence[models.PointStruct]) -> None:
+        converted = [edge.Point(p.id, p.vector, p.payload) for p in points]  # type: ignore[arg-type]
+        self._update(collection_name, edge.UpdateOperation.upsert_points(converted))
+
+    async def set_payload(
+        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
+    ) -> None:
+        operation = edge.UpdateOperation.set_payload(list(points), dict(payload))
+        self._update(collection_name, operation)
+
+    async def overwrite_payload(
+        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
+    ) -> None:
+        operation = edge.UpdateOperation.overwrite_payload(list(points), dict(payload))
+        self._update(collection_name, operation)
+
+    async def delete(self, collection_name: str, points: Sequence[PointId]) -> None:
+        self._update(collection_name, edge.UpdateOperation.delete_points(list(points)))
+
+    async def retrieve(
+        self,
+        collection_name: str,
+        ids: Sequence[PointId],
+        *,
+        with_payload: bool | Sequence[str] = True,
+        with_vectors: bool | Sequence[str] = False,
+    ) -> list[models.Record]:
+        with self._using(collection_name) as shard:
+            found = shard.retrieve(
+                list(ids),
+                with_payload=convert.payload_selector(with_payload),
+                with_vector=convert.payload_selector(with_vectors),
+            )
+            return [_record(record) for record in found]
+
+    async def query_points(
+        self,
+        collection_name: str,
+        query: models.NearestQuery | models.FusionQuery | list[float] | None = None,
+        *,
+        using: str | None = None,
+        prefetch: Sequence[models.Prefetch] | None = None,
+        query_filter: models.Filter | None = None,
+        search_params: models.SearchParams | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        with_payload: bool | Sequence[str] = True,
+    ) -> list[models.ScoredPoint]:
+        exact = search_params is not None and bool(search_params.exact)
+        if isinstance(query, list) and not prefetch and query_filter is not None:
+            skipped, rest = _split_excluded(query_filter)
+            if skipped:
+                request = _Nearest(collection_name, query, using, rest, exact, with_payload)
+                return self._nearest_but(request, skipped, limit, offset)
+        params = self._params(collection_name, limit + offset, exact)
+        with self._using(collection_name) as shard:
+            found = shard.query(
+                edge.QueryRequest(
+                    limit=limit,
+                    offset=offset,
+                    query=convert.query(query, using),
+                    prefetches=convert.prefetch(prefetch, params),
+                    filter=convert.filter_of(query_filter),
+                    params=params,
+                    with_payload=convert.payload_selector(with_payload),
+                )
+            )
+            return [_scored(point) for point in found]
+
+    async def scroll(
+        self,
+        collection_name: str,
+        scroll_filter: models.Filter | None = None,
+        *,
+        limit: int = 100,
+        offset: PointId | None = None,
+        with_payload: bool | Sequence[str] = True,
+        with_vectors: bool | Sequence[str] = False,
+    ) -> tuple[list[models.Record], PointId | None]:
+        with self._using(collection_name) as shard:
+            found, following = shard.scroll(
+                edge.ScrollRequest(
+                    offset=offset,
+                    limit=limit,
+                    filter=convert.filter_of(scroll_filter),
+                    with_payload=convert.payload_selector(with_payload),
+                    with_vector=convert.payload_selector(with_vectors),
+                )
+            )
+            return [_record(record) for record in found], following and str(following)
+
+    async def count(
+        self, collection_name: str, count_filter: models.Filter | None = None
+    ) -> int:
+        with self._using(collection_name) as shard:
+            return shard.count(edge.CountRequest(filter=convert.filter_of(count_filter)))
+
+    async def flush(self) -> None:
+        for name, shard in self._shards.items():
+            with _ours(name):
+                shard.flush()
+
+    async def ping(self) -> None:
+        if not self._shards:
+            raise StoreError("the embedded store is closed")
+
+    async def close(self) -> None:
+        """Flush and release the shards; calls after this raise."""
+        await self.flush()
+        while self._shards:
+            _, shard = self._shards.popitem()
+            shard.close()
+
+    def _nearest_but(
+        self, request: _Nearest, skipped: frozenset[UUID], limit: int, offset: int
+    ) -> list[models.ScoredPoint]:
+        """Search beyond the excluded points and drop them.
+
+        The same answer as with a filter, which would make the scan look up every point: at most
+        ``len(skipped)`` of the first ``wanted + len(skipped)`` are dropped. Most excluded points
+        rank low, so a shorter search is tried first.
+        """
+        wanted = limit + offset
+        kept: list[Any] = []
+        with self._using(request.collection) as shard:
+            for extra in sorted({min(len(skipped), _SKIPPED_AT_ONCE), len(skipped)}):
+                found = shard.query(
+                    edge.QueryRequest(
+                        limit=wanted + extra,
+                        query=convert.query(request.query, request.using),
+                        filter=convert.filter_of(request.rest),
+                        params=self._params(request.collection, wanted + extra, request.exact),
+                    )
+                )
+                kept = [point for point in found if point.id not in skipped]
+                if len(kept) >= wanted or len(found) < wanted + extra:
+                    break
+            kept = kept[offset:wanted]
+            payloads: dict[Any, Any] = {}
+            if request.with_payload:
+                selector = convert.payload_selector(request.with_payload)
+                found_payloads = shard.retrieve([p.id for p in kept], selector, False)
+                payloads = {record.id: record.payload for record in found_payloads}
+            return [_scored(point, payloads.get(point.id)) for point in kept]
+
+    def _params(self, collection: str, rows: int, exact: bool) -> edge.SearchParams | None:
+        if not self._specs[collection]["searched"]:
+            return None
+        if exact:
+            return edge.SearchParams(exact=True)
+        oversampling = max(_OVERSAMPLING_MIN, _RESCORED / max(rows, 1))
+        return edge.SearchParams(
+            quantization=edge.QuantizationSearchParams(rescore=True, oversampling=oversampling)
+        )
+
+    def _update(self, collection: str, operation: edge.UpdateOperation) -> None:
+        with self._using(collection) as shard:
+            shard.update(operation)
+
+    @contextmanager
+    def _using(self, collection: str) -> Iterator[edge.EdgeShard]:
+        shard = self._shards.get(collection)
+        if shard is None:
+            raise StoreError(f"the embedded store has no open collection {collection!r}")
+        with _ours(collection):
+            yield shard
+
+
+class _Nearest:
+    """A plain nearest-neighbour request without its exclusions."""
+
+    __slots__ = ("collection", "exact", "query", "rest", "using", "with_payload")
+
+    def __init__(
+        self,
+        collection: str,
+        query: list[float],
+        using: str | None,
+        rest: models.Filter | None,
+        exact: bool,
+        with_payload: bool | Sequence[str],
+    ) -> None:
+        self.collection, self.query, self.using = collection, query, using
+        self.rest, self.exact, self.with_payload = rest, exact, with_payload
+
+
+def _split_excluded(source: models.Filter) -> tuple[frozenset[UUID], models.Filter | None]:
+    """Take the excluded point ids out of a filter's ``must_not``."""
+    denied = source.must_not if isinstance(source.must_not, list) else []
+    ids = [one for one in denied if isinstance(one, models.HasIdCondition)]
+    if not ids:
+        return frozenset(), source
+    others = [one for one in denied if not isinstance(one, models.HasIdCondition)]
+    rest = models.Filter.model_construct(
+        must=source.must,
+        should=source.should,
+        min_should=source.min_should,
+        must_not=others or None,
+    )
+    empty = not (rest.must or rest.should or rest.min_should or rest.must_not)
+    return frozenset(UUID(str(i)) for one in ids for i in one.has_id), None if empty else rest
+
+
+def _config(spec: Mapping[str, Any]) -> edge.EdgeConfig:
+    flat = edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000)
+    return edge.EdgeConfig(
+        vectors={
+            name: edge.EdgeVectorParams(
+                size=size,
+                distance=convert.DISTANCES[models.Distance(distance)],
+                hnsw_config=flat,
+            )
+            for name, (size, distance) in spec["vectors"].items()
+        },
+        quantization_config=edge.BinaryQuantizationConfig(memory=edge.Memory.Pinned)
+        if spec["searched"]
+        else None,
+        max_search_threads=1,
+    )
+
+
+def _record(source: Any) -> models.Record:
+    return models.Record.model_construct(
+        id=str(source.id), payload=source.payload, vector=source.vector
+    )
+
+
+def _scored(source: Any, payload: Any = None) -> models.ScoredPoint:
+    return models.ScoredPoint.model_construct(
+        id=str(source.id),
+        version=source.version,
+        score=source.score,
+        payload=payload if payload is not None else source.payload,
+    )
+
+
+@contextmanager
+def _ours(collection: str) -> Iterator[None]:
+    """Make Edge's errors, plain ``Exception`` with a text, ours."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as exc:
+        raise StoreError(f"collection {collection!r}: {exc}") from exc

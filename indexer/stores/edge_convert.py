@@ -1,0 +1,163 @@
+"""qdrant-client's models as Qdrant Edge's: same meaning, and mostly the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any, Final
+
+import qdrant_edge as edge
+from qdrant_client import models
+
+from indexer.errors import StoreError
+
+__all__ = ["DISTANCES", "INDEXES", "condition", "filter_of", "payload_selector", "prefetch", "query"]
+
+DISTANCES: Final = {
+    models.Distance.COSINE: edge.Distance.Cosine,
+    models.Distance.DOT: edge.Distance.Dot,
+    models.Distance.EUCLID: edge.Distance.Euclid,
+    models.Distance.MANHATTAN: edge.Distance.Manhattan,
+}
+INDEXES: Final = {
+    models.PayloadSchemaType.KEYWORD: edge.PayloadSchemaType.Keyword,
+    models.PayloadSchemaType.INTEGER: edge.PayloadSchemaType.Integer,
+    models.PayloadSchemaType.FLOAT: edge.PayloadSchemaType.Float,
+    models.PayloadSchemaType.BOOL: edge.PayloadSchemaType.Bool,
+    models.PayloadSchemaType.DATETIME: edge.PayloadSchemaType.Datetime,
+}
+
+_FUSIONS = {models.Fusion.RRF: lambda: edge.Fusion.Rrf(k=2), models.Fusion.DBSF: edge.Fusion.Dbsf}
+_MMR_CANDIDATES = 100
+
+
+def filter_of(source: models.Filter | None) -> edge.Filter | None:
+    """Convert a filter; None and the empty filter match everything."""
+    if source is None:
+        return None
+    least = source.min_should
+    return edge.Filter(
+        must=_conditions(source.must),
+        should=_conditions(source.should),
+        must_not=_conditions(source.must_not),
+        min_should=least and edge.MinShould(_conditions(least.conditions) or [], least.min_count),
+    )
+
+
+def _conditions(source: Any) -> list[Any] | None:
+    if source is None:
+        return None
+    return [condition(one) for one in (source if isinstance(source, list) else [source])]
+
+
+@singledispatch
+def condition(source: object) -> Any:
+    """Convert one condition.
+
+    Raises:
+        StoreError: a kind that Qdrant Edge, or this adapter, does not have.
+    """
+    raise StoreError(f"the embedded store has no {type(source).__name__}")
+
+
+@condition.register
+def _(source: models.Filter) -> Any:
+    return filter_of(source)
+
+
+@condition.register
+def _(source: models.HasIdCondition) -> Any:
+    return edge.HasIdCondition(set(source.has_id))
+
+
+@condition.register
+def _(source: models.HasVectorCondition) -> Any:
+    return edge.HasVectorCondition(source.has_vector)
+
+
+@condition.register
+def _(source: models.IsEmptyCondition) -> Any:
+    return edge.IsEmptyCondition(source.is_empty.key)
+
+
+@condition.register
+def _(source: models.IsNullCondition) -> Any:
+    return edge.IsNullCondition(source.is_null.key)
+
+
+@condition.register
+def _(source: models.FieldCondition) -> Any:
+    return edge.FieldCondition(
+        source.key,
+        match=_match(source.match) if source.match is not None else None,
+        range=_range(source.range) if source.range is not None else None,
+        is_empty=source.is_empty,
+        is_null=source.is_null,
+    )
+
+
+def _match(source: object) -> Any:
+    match source:
+        case models.MatchValue():
+            return edge.MatchValue(source.value)
+        case models.MatchAny():
+            return edge.MatchAny(source.any)
+        case models.MatchExcept():
+            return edge.MatchExcept(source.except_)
+    raise StoreError(f"the embedded store has no {type(source).__name__}")
+
+
+def _range(source: object) -> Any:
+    if isinstance(source, models.Range):
+        return edge.RangeFloat(gte=source.gte, gt=source.gt, lte=source.lte, lt=source.lt)
+    if isinstance(source, models.DatetimeRange):
+        bounds = {name: getattr(source, name) for name in ("gte", "gt", "lte", "lt")}
+        return edge.RangeDateTime(**{k: v.isoformat() for k, v in bounds.items() if v is not None})
+    raise StoreError(f"the embedded store has no {type(source).__name__}")
+
+
+def query(source: Any, using: str | None) -> Any:
+    """Convert a query; a bare list is a nearest-neighbour query.
+
+    Raises:
+        StoreError: a kind that this adapter does not have.
+    """
+    match source:
+        case None:
+            return None
+        case list():
+            return edge.Query.Nearest(source, using=using)
+        case models.NearestQuery(mmr=None):
+            return edge.Query.Nearest(source.nearest, using=using)
+        case models.NearestQuery(mmr=mmr):
+            diversity = 0.5 if mmr.diversity is None else mmr.diversity
+            candidates = mmr.candidates_limit or _MMR_CANDIDATES
+            return edge.Mmr(source.nearest, 1.0 - diversity, candidates, using=using)
+        case models.FusionQuery():
+            return _FUSIONS[source.fusion]()
+    raise StoreError(f"the embedded store has no {type(source).__name__}")
+
+
+def prefetch(source: Sequence[models.Prefetch] | None, params: Any) -> list[edge.Prefetch] | None:
+    """Convert prefetches, each searched with ``params``."""
+    if not source:
+        return None
+    return [
+        edge.Prefetch(
+            one.limit or 10,
+            query=query(one.query, one.using),
+            prefetches=prefetch(_listed(one.prefetch), params),
+            params=params,
+            filter=filter_of(one.filter),
+        )
+        for one in source
+    ]
+
+
+def payload_selector(source: bool | Sequence[str]) -> Any:
+    """Convert ``with_payload``."""
+    return source if isinstance(source, bool) else list(source)
+
+
+def _listed(source: Any) -> list[models.Prefetch] | None:
+    return source if source is None or isinstance(source, list) else [source]

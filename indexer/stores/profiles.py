@@ -1,0 +1,62 @@
+"""Profiles as points of the `profiles` collection, apart from the states that every event moves."""
+
+from __future__ import annotations
+
+import orjson
+from cachetools import LRUCache
+from qdrant_client import models
+
+from indexer.domain.ids import point_id
+from indexer.domain.profile import Profile
+from indexer.ports import VectorStore
+from indexer.stores.points import point, vector_of
+from indexer.stores.schema import PROFILES
+
+__all__ = ["Profiles"]
+
+
+class Profiles:
+    """Reads and writes profiles; the newest ``cache_max`` (and absences) stay in memory."""
+
+    def __init__(self, store: VectorStore, cache_max: int) -> None:
+        self._store = store
+        self._cache: LRUCache[tuple[str, str], Profile | None] = LRUCache(cache_max)
+
+    async def get(self, tenant: str, user_id: str) -> Profile | None:
+        """Return a user's profile, or None where there is none yet."""
+        key = (tenant, user_id)
+        if key not in self._cache:
+            records = await self._store.retrieve(
+                PROFILES, [_point(tenant, user_id)], with_vectors=True
+            )
+            self._cache[key] = _decode(records[0]) if records else None
+        return self._cache[key]
+
+    async def put(self, tenant: str, user_id: str, profile: Profile) -> None:
+        """Write a profile."""
+        fields = {
+            "weights": profile.weights,
+            "summary": profile.summary,
+            "model": profile.model,
+            "cost_usd": profile.cost_usd,
+            "user_version": profile.user_version,
+            "updated_at": profile.updated_at,
+        }
+        vectors = {} if profile.vector is None else {"profile": profile.vector}
+        payload = {"tenant": tenant, "user_id": user_id, "profile": orjson.dumps(fields).decode()}
+        await self._store.upsert(PROFILES, [point(_point(tenant, user_id), vectors, payload)])
+        self._cache[tenant, user_id] = profile
+
+    async def delete(self, tenant: str, user_id: str) -> None:
+        """Forget a profile."""
+        await self._store.delete(PROFILES, [_point(tenant, user_id)])
+        self._cache.pop((tenant, user_id), None)
+
+
+def _point(tenant: str, user_id: str) -> str:
+    return point_id("profile", tenant, user_id)
+
+
+def _decode(record: models.Record) -> Profile:
+    fields = orjson.loads((record.payload or {})["profile"])
+    return Profile(**fields, vector=vector_of(record, "profile"))

@@ -1,0 +1,127 @@
+"""The collections: what they hold, how they are made, and the check that they still fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from qdrant_client import models
+
+from indexer.domain.ids import point_id
+from indexer.errors import SchemaMismatch
+from indexer.ports import VectorStore
+
+__all__ = ["COLLECTIONS", "ITEMS", "PROFILES", "SIGNALS", "TERMS", "USERS", "prepare"]
+
+ITEMS: Final = "items"
+USERS: Final = "users"
+PROFILES: Final = "profiles"
+SIGNALS: Final = "signals"
+TERMS: Final = "terms"
+
+_VERSION = 1
+_KEYWORD, _FLOAT, _BOOL = (
+    models.PayloadSchemaType.KEYWORD,
+    models.PayloadSchemaType.FLOAT,
+    models.PayloadSchemaType.BOOL,
+)
+_META = point_id("meta", "", "schema")
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One collection. ``dim`` None: the embedding's. ``searched``: by nearest neighbour."""
+
+    name: str
+    vectors: Mapping[str, models.Distance]
+    indexes: Mapping[str, models.PayloadSchemaType]
+    searched: bool = False
+    dim: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    embedder: str
+    dim: int
+    version: int = field(default=_VERSION)
+
+
+COLLECTIONS: Final = (
+    Collection(
+        ITEMS,
+        {"content": models.Distance.COSINE},
+        {"tenant": _KEYWORD, "pending": _BOOL},
+        searched=True,
+    ),
+    # Dot product, as a cosine collection would normalise the decayed sums and lose their size.
+    Collection(
+        USERS,
+        {"long": models.Distance.DOT, "short": models.Distance.DOT},
+        {"tenant": _KEYWORD, "waiting": _KEYWORD, "parked": _BOOL},
+    ),
+    Collection(PROFILES, {"profile": models.Distance.DOT}, {"tenant": _KEYWORD}),
+    # One number an item, as a vector of one dimension: "most popular" is then the nearest
+    # neighbours of [1.0], and an event changes no indexed point of `items`.
+    Collection(SIGNALS, {"heat": models.Distance.DOT}, {"tenant": _KEYWORD}, dim=1),
+    Collection(TERMS, {"content": models.Distance.COSINE}, {"tenant": _KEYWORD}),
+)
+
+
+async def prepare(store: VectorStore, *, dim: int, embedder: str) -> None:
+    """Create what is missing; check the rest.
+
+    Raises:
+        SchemaMismatch: a collection has other vectors than the settings ask for, or was filled
+            by another embedder.
+    """
+    for collection in COLLECTIONS:
+        await _prepare_one(store, collection, collection.dim or dim)
+    found = await store.retrieve(TERMS, [_META])
+    if not found:
+        await _record(store, _Stored(embedder, dim))
+        return
+    payload = found[0].payload or {}
+    stored = _Stored(payload["embedder"], payload["dim"], payload["version"])
+    if stored.version != _VERSION:
+        raise SchemaMismatch(
+            f"the collections are of layout {stored.version}, this version needs {_VERSION}; "
+            "start with an empty RECSVC_DATA_DIR or Qdrant and load the catalogue again"
+        )
+    if stored.embedder != embedder:
+        raise SchemaMismatch(
+            f"the catalogue was embedded by {stored.embedder!r}, the settings choose "
+            f"{embedder!r}, and vectors of the two cannot be compared; set "
+            "RECSVC_OFFLINE_EMBEDDER, RECSVC_PROVIDER_BASE_URL and RECSVC_EMBEDDING_MODEL as "
+            "they were, or load the catalogue into a new RECSVC_DATA_DIR"
+        )
+
+
+async def _prepare_one(store: VectorStore, collection: Collection, dim: int) -> None:
+    if not await store.collection_exists(collection.name):
+        await store.create_collection(
+            collection.name,
+            {
+                name: models.VectorParams(size=dim, distance=distance)
+                for name, distance in collection.vectors.items()
+            },
+            hnsw_config=None if collection.searched else models.HnswConfigDiff(m=0),
+        )
+    stored = await store.vectors_of(collection.name)
+    for name, distance in collection.vectors.items():
+        if stored.get(name) != (dim, distance):
+            size, kind = stored.get(name, (0, None))
+            raise SchemaMismatch(
+                f"collection {collection.name!r} has vector {name!r} of {size} dimensions "
+                f"({kind and kind.value}), the settings need {dim} ({distance.value}); set "
+                f"RECSVC_EMBEDDING_DIM={size}, or load the catalogue into a new RECSVC_DATA_DIR"
+            )
+    indexed = await store.payload_indexes(collection.name)
+    for key, kind in collection.indexes.items():
+        if key not in indexed:
+            await store.create_payload_index(collection.name, key, kind)
+
+
+async def _record(store: VectorStore, stored: _Stored) -> None:
+    payload = {"embedder": stored.embedder, "dim": stored.dim, "version": stored.version}
+    await store.upsert(TERMS, [models.PointStruct(id=_META, vector={}, payload=payload)])

@@ -1,0 +1,277 @@
+"""The event log in one SQLite file: WAL mode, ``synchronous=FULL``, group commit."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from indexer.domain.events import Event
+from indexer.errors import LogError, Overloaded
+from indexer.ports import Accepted, DeadLetter, EventRecord, ItemRecord
+from indexer.streams.codec import decode_event, decode_item, encode_item, event_fields
+from indexer.streams.sqlite_writer import SCHEMA, AppendJob, CallJob, Job, Writer
+
+__all__ = ["SqliteLog"]
+
+_TAIL_MAX = 8_192
+_EVENT_COLUMNS = "seq, tenant, user_id, event_id, fingerprint, accepted_at, body"
+
+T = TypeVar("T")
+
+
+class SqliteLog:
+    """An `EventLog`; opened by `open`, used from one event loop.
+
+    The newest records stay in memory, so that a reader who keeps up never asks the disk.
+    """
+
+    def __init__(self, path: Path, queue_max: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue_max = queue_max
+        self._waiting = 0
+        self._wakes: list[Callable[[], None]] = []
+        self._futures: dict[Job, asyncio.Future[Any]] = {}
+        self._tail: list[EventRecord] = []
+        self._reader = _connect(path)
+        self._reads = ThreadPoolExecutor(1, thread_name_prefix="event-log-read")
+        self._last = _last(self._reader, "events")
+        self._writer = Writer(_connect(path), self._on_finished)
+
+    @classmethod
+    async def open(cls, path: Path, *, queue_max: int) -> SqliteLog:
+        """Open or create the log at ``path``.
+
+        Raises:
+            LogError: the file cannot be opened or is no log.
+        """
+        try:
+            return cls(path, queue_max)
+        except sqlite3.Error as exc:
+            raise LogError(f"the event log {path} cannot be opened: {exc}") from exc
+
+    async def append(self, events: Sequence[Event]) -> Accepted:
+        """See `EventLog.append`."""
+        if self._waiting + len(events) > self._queue_max:
+            raise Overloaded(f"{self._waiting} events wait for the disk; send again shortly")
+        self._waiting += len(events)
+        accepted: Accepted = await self._submit(AppendJob(events))
+        return accepted
+
+    async def append_items(
+        self, items: Sequence[ItemRecord], *, only_unknown: bool = False
+    ) -> int:
+        """See `EventLog.append_items`."""
+        newest = {(r.tenant, r.item_id): r for r in items}
+        rows = [
+            (r.tenant, r.item_id, encode_item(r.item) if r.item is not None else None)
+            for r in newest.values()
+        ]
+        known = "body IS NOT NULL AND" if only_unknown else "0 AND"
+
+        def write(connection: sqlite3.Connection) -> int:
+            connection.execute(
+                "INSERT OR REPLACE INTO items (tenant, item_id, body) "
+                "SELECT json_extract(j.value, '$[0]'), json_extract(j.value, '$[1]'), "
+                "json_extract(j.value, '$[2]') FROM json_each(?) AS j WHERE NOT EXISTS ("
+                f"SELECT 1 FROM items WHERE {known} tenant = json_extract(j.value, '$[0]') "
+                "AND item_id = json_extract(j.value, '$[1]')) ORDER BY j.key",
+                (orjson.dumps(rows).decode(),),
+            )
+            return _last(connection, "items") if rows else 0
+
+        return await self._call(write)
+
+    async def read(self, after: int, limit: int) -> list[EventRecord]:
+        """See `EventLog.read`."""
+        if after >= self._last:
+            return []
+        if self._tail and self._tail[0].offset <= after + 1:
+            start = bisect_right(self._tail, after, key=lambda record: record.offset)
+            return self._tail[start : start + limit]
+        return await self._events(
+            f"SELECT {_EVENT_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+
+    async def read_items(self, after: int, limit: int) -> list[ItemRecord]:
+        """See `EventLog.read_items`."""
+        rows = await self._rows(
+            "SELECT seq, tenant, item_id, body FROM items WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        return [
+            ItemRecord(
+                seq, tenant, item_id, decode_item(tenant, item_id, body) if body else None
+            )
+            for seq, tenant, item_id, body in rows
+        ]
+
+    def on_append(self, wake: Callable[[], None]) -> None:
+        """See `EventLog.on_append`."""
+        self._wakes.append(wake)
+
+    async def find(self, tenant: str, user_id: str, event_id: str) -> EventRecord | None:
+        """Return one event, or None."""
+        found = await self._events(
+            f"SELECT {_EVENT_COLUMNS} FROM events WHERE tenant=? AND user_id=? AND event_id=?",
+            (tenant, user_id, event_id),
+        )
+        return found[0] if found else None
+
+    async def user_events(
+        self, tenant: str, user_id: str, *, after: int, limit: int
+    ) -> list[EventRecord]:
+        """Return a user's events beyond offset ``after``, in log order."""
+        return await self._events(
+            f"SELECT {_EVENT_COLUMNS} FROM events WHERE tenant=? AND user_id=? AND seq>? "
+            "ORDER BY seq LIMIT ?",
+            (tenant, user_id, after, limit),
+        )
+
+    async def erase_user(self, tenant: str, user_id: str) -> int:
+        """Delete a user's events and dead letters, overwriting them on disk."""
+
+        def erase(connection: sqlite3.Connection) -> int:
+            who = (tenant, user_id)
+            connection.execute("DELETE FROM dead_letters WHERE tenant=? AND user_id=?", who)
+            return connection.execute(
+                "DELETE FROM events WHERE tenant=? AND user_id=?", who
+            ).rowcount
+
+        erased = await self._call(erase)
+        self._tail = [
+            r for r in self._tail if (r.event.tenant, r.event.user_id) != (tenant, user_id)
+        ]
+        await self._rows("PRAGMA wal_checkpoint(TRUNCATE)", ())
+        return erased
+
+    async def add_dead_letter(self, record: EventRecord, reason: str) -> None:
+        """Keep a record that cannot be folded, with the reason."""
+        event = record.event
+        body = orjson.dumps(event_fields(event)).decode()
+        row = (record.offset, event.tenant, event.user_id, event.event_id, body, reason)
+        await self._call(
+            lambda connection: connection.execute(
+                "INSERT INTO dead_letters (seq, tenant, user_id, event_id, body, reason, at) "
+                "VALUES (?, ?, ?, ?, ?, ?, unixepoch('subsec'))",
+                row,
+            ).rowcount
+        )
+
+    async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
+        """Return the oldest dead letters."""
+        rows = await self._rows(
+            "SELECT id, seq, tenant, body, reason, at FROM dead_letters ORDER BY id LIMIT ?",
+            (limit,),
+        )
+        return [
+            DeadLetter(letter, seq, tenant, orjson.loads(body), reason, at)
+            for letter, seq, tenant, body, reason, at in rows
+        ]
+
+    async def drop_dead_letters(self, letter_ids: Sequence[int]) -> None:
+        """Forget dead letters that have been dealt with."""
+        ids = orjson.dumps(list(letter_ids)).decode()
+        await self._call(
+            lambda connection: connection.execute(
+                "DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+            ).rowcount
+        )
+
+    async def last_offset(self) -> int:
+        """Return the offset of the newest event, 0 for none."""
+        return self._last
+
+    async def totals(self) -> dict[str, int]:
+        """Count what is held."""
+        rows = await self._rows(
+            "SELECT (SELECT count(*) FROM events), "
+            "(SELECT count(*) FROM items WHERE body IS NOT NULL), "
+            "(SELECT count(*) FROM dead_letters)",
+            (),
+        )
+        return dict(zip(("events", "items", "dead_letters"), rows[0], strict=True))
+
+    async def ping(self) -> None:
+        """Raise LogError where the log does not answer."""
+        await self._rows("SELECT 1", ())
+
+    async def close(self) -> None:
+        """Finish what is queued and close the file."""
+        await asyncio.to_thread(self._writer.close)
+        self._reads.shutdown()
+        self._reader.close()
+
+    async def _events(self, sql: str, args: tuple[Any, ...]) -> list[EventRecord]:
+        rows = await self._rows(sql, args)
+        return [
+            EventRecord(seq, at, decode_event(tenant, user_id, event_id, fingerprint, body))
+            for seq, tenant, user_id, event_id, fingerprint, at, body in rows
+        ]
+
+    async def _rows(self, sql: str, args: tuple[Any, ...]) -> list[Any]:
+        def query() -> list[Any]:
+            return self._reader.execute(sql, args).fetchall()
+
+        try:
+            return await self._loop.run_in_executor(self._reads, query)
+        except (sqlite3.Error, RuntimeError) as exc:
+            raise LogError(f"the event log could not be read: {exc}") from exc
+
+    async def _call(self, write: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._submit(CallJob(write))
+        return result
+
+    async def _submit(self, job: Job) -> Any:
+        future = self._loop.create_future()
+        self._futures[job] = future
+        self._writer.submit(job)
+        return await future
+
+    def _on_finished(self, jobs: list[Job]) -> None:
+        self._loop.call_soon_threadsafe(self._settle, jobs)
+
+    def _settle(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            if isinstance(job, AppendJob):
+                self._waiting -= len(job.events)
+                if job.error is None:
+                    self._remember(job.records)
+            future = self._futures.pop(job)
+            if future.cancelled():
+                continue
+            if job.error is not None:
+                future.set_exception(job.error)
+            else:
+                future.set_result(job.result)
+        for wake in self._wakes:
+            wake()
+
+    def _remember(self, records: list[EventRecord]) -> None:
+        if not records:
+            return
+        self._tail.extend(records)
+        self._last = records[-1].offset
+        if len(self._tail) > _TAIL_MAX:
+            del self._tail[: len(self._tail) - _TAIL_MAX // 2]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA secure_delete=ON")
+    connection.executescript(SCHEMA)
+    return connection
+
+
+def _last(connection: sqlite3.Connection, table: str) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (table,)).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,109 @@
+"""Counts and timings: one object a process, read by `/metrics` and `/v1/stats`."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["STEPS", "Telemetry"]
+
+STEPS: Final = (
+    "append",
+    "embed",
+    "fold",
+    "upsert",
+    "invalidate",
+    "profile",
+    "pipeline",
+    "freshness",
+    "recommend",
+)
+"""`append`: accepted to durable. `pipeline`: durable to folded, stored and announced, a
+micro-batch. `freshness`: durable to visible in queries, an event. The others are what they say."""
+
+_COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "events": ("Events by outcome.", ("outcome",)),
+    "items": ("Catalogue changes by outcome.", ("outcome",)),
+    "provider_calls": ("Calls to the provider.", ("purpose", "model", "outcome")),
+    "provider_tokens": ("Tokens the provider counted.", ("purpose", "model")),
+    "embedded_texts": ("Texts embedded.", ("model",)),
+    "answers": ("Recommendation answers.", ("source", "strategy")),
+    "failures": ("Failures that were survived.", ("where",)),
+}
+_BUCKETS = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
+)  # fmt: skip
+_SAMPLES = 10_000
+
+
+class Telemetry:
+    """Prometheus metrics, and of each step the newest samples for exact percentiles."""
+
+    def __init__(self) -> None:
+        self.started_at = time.time()
+        self._registry = CollectorRegistry()
+        self._steps = Histogram(
+            "recsvc_step_seconds",
+            "Duration of each step.",
+            ["step"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._observers = {step: self._steps.labels(step).observe for step in STEPS}
+        self._samples: dict[str, deque[float]] = {step: deque(maxlen=_SAMPLES) for step in STEPS}
+        self._counters = {
+            name: Counter(f"recsvc_{name}", text, labels, registry=self._registry)
+            for name, (text, labels) in _COUNTERS.items()
+        }
+        self._totals: defaultdict[str, defaultdict[tuple[str, ...], float]] = defaultdict(
+            lambda: defaultdict(float)
+        )
+        self.lag = Gauge(
+            "recsvc_queue_depth", "Logged events not folded yet.", registry=self._registry
+        )
+
+    def observe(self, step: str, seconds: float) -> None:
+        """Record one duration of ``step``, one of `STEPS`."""
+        self._observers[step](seconds)
+        self._samples[step].append(seconds)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Record how long the block takes, unless it raises."""
+        start = time.perf_counter()
+        yield
+        self.observe(step, time.perf_counter() - start)
+
+    def count(self, name: str, *labels: str, n: float = 1) -> None:
+        """Add ``n`` to the counter ``name`` under ``labels``, in the order it declares them."""
+        self._counters[name].labels(*labels).inc(n)
+        self._totals[name][labels] += n
+
+    def total(self, name: str, *labels: str) -> float:
+        """Sum the counter ``name`` over all label values that begin with ``labels``."""
+        found = self._totals[name].items()
+        return sum(n for values, n in found if values[: len(labels)] == labels)
+
+    def by_labels(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return the counter ``name`` by label values."""
+        return dict(self._totals[name])
+
+    def percentiles(self) -> dict[str, dict[str, float]]:
+        """Return count and p50, p95, p99 in milliseconds of the newest 10,000 of each step."""
+        summary = {}
+        for step, samples in self._samples.items():
+            if samples:
+                ms = np.percentile(np.asarray(samples) * 1e3, [50, 95, 99])
+                p50, p95, p99 = (round(float(value), 3) for value in ms)
+                summary[step] = {"count": len(samples), "p50": p50, "p95": p95, "p99": p99}
+        return summary
+
+    def exposition(self) -> bytes:
+        """Return all metrics in the Prometheus text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,156 @@
+"""Follows the event log and keeps the store up to date with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from indexer.apply import Applier
+from indexer.domain.events import item_ref, ref_text, text_ref
+from indexer.errors import EmbeddingError, RecsvcError
+from indexer.ports import EventLog, EventRecord
+from indexer.progress import Progress
+from indexer.stores.terms import Terms
+from indexer.stores.users import UserStates
+from indexer.telemetry import Telemetry
+
+__all__ = ["Worker"]
+
+_log = logging.getLogger(__name__)
+
+_RETRY_MIN_S, _RETRY_MAX_S = 0.1, 5.0
+_SWEEP_S = 15.0
+_REFS_AT_ONCE = 100
+
+
+class Worker:
+    """Folds events as they come, and again what waited once its vector is known.
+
+    A failure that may pass is tried again and nothing is skipped; what can never be folded goes
+    to the dead letters.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        applier: Applier,
+        states: UserStates,
+        terms: Terms,
+        telemetry: Telemetry,
+        *,
+        offset: int,
+        batch_max: int,
+        flush_interval_s: float,
+    ) -> None:
+        self._log, self._applier, self._states, self._terms = log, applier, states, terms
+        self._telemetry = telemetry
+        self._batch_max, self._flush_interval_s = batch_max, flush_interval_s
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._known: dict[tuple[str, str], None] = {}
+        self._texts: dict[tuple[str, str], None] = {}
+        self._texts_wake = asyncio.Event()
+        self.progress = Progress(offset)
+        log.on_append(self._wake.set)
+
+    def items_ready(self, tenant: str, item_ids: Sequence[str]) -> None:
+        """Have events folded that waited for these items."""
+        self._refs_ready(tenant, [item_ref(item_id) for item_id in item_ids])
+
+    async def depth(self) -> int:
+        """Count the logged events that are not folded yet."""
+        return max(0, await self._log.last_offset() - self.progress.offset)
+
+    async def run(self) -> None:
+        """Fold until cancelled."""
+        pause_s = _RETRY_MIN_S
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._catch_up()
+                pause_s = _RETRY_MIN_S
+            except RecsvcError as exc:
+                self._telemetry.count("failures", "worker")
+                _log.warning("events wait at %d: %s", self.progress.offset, exc)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _RETRY_MAX_S)
+                self._wake.set()
+
+    async def run_texts(self) -> None:
+        """Embed the texts of searches until cancelled."""
+        pause_s = _RETRY_MIN_S
+        while True:
+            await self._texts_wake.wait()
+            if not self._texts:
+                self._texts_wake.clear()
+                continue
+            tenant = next(iter(self._texts))[0]
+            texts = [text for t, text in self._texts if t == tenant][:_REFS_AT_ONCE]
+            try:
+                await self._terms.vectors(tenant, texts)
+            except (EmbeddingError, RecsvcError) as exc:
+                self._telemetry.count("failures", "texts")
+                _log.warning("%d search texts wait: %s", len(self._texts), exc)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _RETRY_MAX_S)
+                continue
+            pause_s = _RETRY_MIN_S
+            for text in texts:
+                self._texts.pop((tenant, text), None)
+            self._refs_ready(tenant, [text_ref(text) for text in texts])
+
+    async def run_sweeps(self) -> None:
+        """Look after all that waits, now and then: it makes up for whatever was missed."""
+        while True:
+            try:
+                await self._sweep()
+            except RecsvcError as exc:
+                self._telemetry.count("failures", "sweep")
+                _log.warning("sweep failed: %s", exc)
+            await asyncio.sleep(_SWEEP_S)
+
+    async def _catch_up(self) -> None:
+        while True:
+            await self._resolve_known()
+            records = await self._log.read(self.progress.offset, self._batch_max)
+            if not records:
+                return
+            if self._flush_interval_s and len(records) < self._batch_max:
+                await asyncio.sleep(self._flush_interval_s)
+                records = await self._log.read(self.progress.offset, self._batch_max)
+            await self._applier.apply(records)
+            self._embed_texts(records)
+            self.progress.advance(records[-1].offset)
+            self._telemetry.lag.set(await self.depth())
+
+    async def _resolve_known(self) -> None:
+        while self._known:
+            tenant = next(iter(self._known))[0]
+            refs = [ref for t, ref in self._known if t == tenant][:_REFS_AT_ONCE]
+            await self._applier.resolve(tenant, refs)
+            for ref in refs:
+                self._known.pop((tenant, ref), None)
+
+    def _embed_texts(self, records: Sequence[EventRecord]) -> None:
+        for record in records:
+            ref = record.event.ref
+            if ref is not None:
+                self._want_text(record.event.tenant, ref)
+
+    def _want_text(self, tenant: str, ref: str) -> None:
+        text = ref_text(ref)
+        if text is not None:
+            self._texts[tenant, text] = None
+            self._texts_wake.set()
+
+    def _refs_ready(self, tenant: str, refs: Sequence[str]) -> None:
+        self._known.update(((tenant, ref), None) for ref in refs)
+        self._wake.set()
+
+    async def _sweep(self) -> None:
+        for (tenant, _), refs in await self._states.waiting():
+            for ref in refs:
+                self._want_text(tenant, ref)
+            self._refs_ready(tenant, refs)
