@@ -8,7 +8,15 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from indexer.domain.events import RETRACT, Event, item_ref, ref_item, ref_text, signed_weight, text_ref
+from indexer.domain.events import (
+    RETRACT,
+    Event,
+    item_ref,
+    ref_item,
+    ref_text,
+    signed_weight,
+    text_ref,
+)
 from indexer.domain.fold import Arrival, FoldRules, fold, resolve
 from indexer.domain.items import Item
 from indexer.domain.state import UserState
@@ -67,7 +75,9 @@ class Applier:
         """Fold the events that waited for ``refs``, where those have vectors by now."""
         keys = await self._states.waiting_on(tenant, refs)
         states = list((await self._states.get_many(keys)).values())
-        vectors = await self._vectors_of(tenant, {e.ref for s in states for e in s.waiting.values()})
+        vectors = await self._vectors_of(
+            tenant, {e.ref for s in states for e in s.waiting.values()}
+        )
         known = vectors[tenant]
         resolved = [(state, resolve(state, known, self._rules)) for state in states]
         changed = [(old, new) for old, new in resolved if new is not old]
@@ -209,9 +219,7 @@ class Applier:
                 self._telemetry.observe("freshness", max(0.0, now - record.accepted_at))
         self._telemetry.count("events", "folded", n=len(records))
 
-    def _settle(
-        self, records: Sequence[EventRecord], after: Mapping[UserKey, UserState]
-    ) -> None:
+    def _settle(self, records: Sequence[EventRecord], after: Mapping[UserKey, UserState]) -> None:
         if not self._outcomes:
             return
         for record in records:

@@ -48,7 +48,7 @@ class ItemWorker:
         self._parked = asyncio.Event()
         self._parked.set()
         self.progress = Progress(offset)
-        self.ready: Ready = lambda tenant, item_ids: None
+        self.ready: Ready | None = None
         log.on_append(self._wake.set)
 
     async def run(self) -> None:
@@ -76,15 +76,21 @@ class ItemWorker:
             await self._parked.wait()
             await asyncio.sleep(pause_s)
             try:
-                parked = await self._items.pending(_BATCH)
-                still = await self._embed_and_put(parked) if parked else 0
+                done = await self._retry()
             except RecsvcError as exc:
                 self._telemetry.count("failures", "items")
                 _log.warning("parked items wait: %s", exc)
-                still = 1
-            if not still and len(parked) < _BATCH:
-                self._parked.clear()
-            pause_s = min(2 * pause_s, _RETRY_MAX_S) if still else _RETRY_MIN_S
+                done = False
+            pause_s = _RETRY_MIN_S if done else min(2 * pause_s, _RETRY_MAX_S)
+
+    async def _retry(self) -> bool:
+        """Embed some parked items; False while the provider is still away."""
+        parked = await self._items.pending(_BATCH)
+        if parked and await self._embed_and_put(parked):
+            return False
+        if len(parked) < _BATCH:
+            self._parked.clear()
+        return True
 
     async def _apply(self, records: Sequence[ItemRecord]) -> None:
         by_tenant: dict[str, list[ItemRecord]] = {}
@@ -132,7 +138,8 @@ class ItemWorker:
         for stored in points:
             by_tenant.setdefault(stored.item.tenant, []).append(stored.item.item_id)
         for tenant, item_ids in by_tenant.items():
-            self.ready(tenant, item_ids)
+            if self.ready is not None:
+                self.ready(tenant, item_ids)
         return 0
 
     async def _park(self, points: Sequence[ItemPoint], reason: str) -> None:

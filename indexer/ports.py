@@ -52,6 +52,8 @@ class VectorStore(Protocol):
         """Create a collection; ``hnsw_config`` with m=0 says it is only ever asked by id."""
         ...
 
+    async def delete_collection(self, collection_name: str) -> None: ...
+
     async def vectors_of(self, collection_name: str) -> dict[str, tuple[int, models.Distance]]:
         """Size and distance of each named vector of a collection."""
         ...
@@ -179,9 +181,7 @@ class EventLog(Protocol):
         """
         ...
 
-    async def append_items(
-        self, items: Sequence[ItemRecord], *, only_unknown: bool = False
-    ) -> int:
+    async def append_items(self, items: Sequence[ItemRecord], *, only_unknown: bool = False) -> int:
         """Record changed items (offsets are ignored); return the last offset, 0 for none."""
         ...
 

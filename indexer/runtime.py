@@ -27,7 +27,7 @@ from indexer.settings import Settings
 from indexer.stores import open_store
 from indexer.stores.items import ItemPoints
 from indexer.stores.profiles import Profiles
-from indexer.stores.schema import prepare
+from indexer.stores.schema import SIGNALS, USERS, prepare
 from indexer.stores.signals import Signals
 from indexer.stores.terms import Cursors, Terms
 from indexer.stores.users import UserStates
@@ -97,6 +97,12 @@ class Runtime:
         await self.changes.publish([UserChange(tenant, user_id, 0)])
         await self.store.flush()
         return erased
+
+    async def forget_users(self) -> None:
+        """Drop all that is folded from events, so that the next start folds the log again."""
+        for collection in (USERS, SIGNALS):
+            await self.store.delete_collection(collection)
+        await self.cursors.write({**await self.cursors.read(), "events": 0})
 
     async def run_checkpoints(self) -> None:
         """Checkpoint every second until cancelled."""

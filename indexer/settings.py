@@ -40,7 +40,7 @@ def _one_of_urls(*patterns: str, accepted: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _secret(*names: str) -> AliasChoices:
+def _read_from(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
@@ -56,9 +56,7 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    data_dir: Path = Field(
-        Path("./data"), description="Where the embedded parts keep their state."
-    )
+    data_dir: Path = Field(Path("./data"), description="Where the embedded parts keep their state.")
     qdrant_url: Annotated[
         str,
         _one_of_urls(
@@ -83,11 +81,11 @@ class Settings(BaseSettings):
         300.0, description="The longest a cached answer is served, in seconds."
     )
     cache_enabled: bool = Field(True, description="Whether answers are cached at all.")
-    provider_base_url: Annotated[
-        str, _one_of_urls(r"https?://\S+", accepted="http(s)://host/v1")
-    ] | None = Field(
+    provider_base_url: (
+        Annotated[str, _one_of_urls(r"https?://\S+", accepted="http(s)://host/v1")] | None
+    ) = Field(
         None,
-        validation_alias=_secret(
+        validation_alias=_read_from(
             "RECSVC_PROVIDER_BASE_URL", "HOLYSHEEP_BASE_URL", "OPENAI_BASE_URL"
         ),
         description="Any OpenAI-compatible base URL; unset: the offline embedder. Also read "
@@ -95,7 +93,7 @@ class Settings(BaseSettings):
     )
     provider_api_key: SecretStr | None = Field(
         None,
-        validation_alias=_secret(
+        validation_alias=_read_from(
             "RECSVC_PROVIDER_API_KEY", "HOLYSHEEP_API_KEY", "OPENAI_API_KEY"
         ),
         description="Sent to the provider. Also read from `HOLYSHEEP_API_KEY` and "
@@ -202,7 +200,7 @@ class Settings(BaseSettings):
         return {**DEFAULT_WEIGHTS, **value}
 
     @model_validator(mode="after")
-    def _key_needs_a_url(self) -> Settings:
+    def _half_lives_in_order(self) -> Settings:
         if self.half_life_short_s > self.half_life_long_s:
             raise ValueError("RECSVC_HALF_LIFE_SHORT_S must not exceed RECSVC_HALF_LIFE_LONG_S")
         return self
@@ -245,7 +243,6 @@ def _line(loc: tuple[str | int, ...], message: str, value: object) -> str:
     if not loc:
         return message
     name = str(loc[0]).upper()
-    name = name if name.endswith(("_BASE_URL", "_API_KEY")) and "_" in name else name
     variable = name if name.startswith((PREFIX, "HOLYSHEEP_", "OPENAI_")) else PREFIX + name
     shown = "***" if "KEY" in variable and not variable.endswith("KEYS") else repr(value)
     return f"{variable}={shown}: {message[:1].lower()}{message[1:]}"

@@ -76,7 +76,9 @@ def _not_in_the_future(value: float) -> float:
 def _scalar(name: str, value: object) -> None:
     if isinstance(value, str):
         if len(value) > _STRING_MAX:
-            raise ValueError(f"{name!r}: a string of {len(value)} characters, at most {_STRING_MAX}")
+            raise ValueError(
+                f"{name!r}: a string of {len(value)} characters, at most {_STRING_MAX}"
+            )
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{name!r}: {value} is not a finite number")
@@ -95,7 +97,9 @@ def _features(features: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{len(features)} features, at most {_FEATURES_MAX}")
     for name, value in features.items():
         if not _FEATURE_NAME.fullmatch(name):
-            raise ValueError(f"{name[:70]!r} is not a feature name: letters, digits, _ and -, 1..64")
+            raise ValueError(
+                f"{name[:70]!r} is not a feature name: letters, digits, _ and -, 1..64"
+            )
         values = value if isinstance(value, list) else [value]
         if len(values) > _LIST_MAX:
             raise ValueError(f"{name!r}: a list of {len(values)}, at most {_LIST_MAX}")
@@ -184,7 +188,9 @@ class EventIn(_Wire):
             raise ValueError("search takes no item_id")
         if (kind == RETRACT) != (self.retracts is not None):
             raise ValueError(
-                "retract needs retracts, an event_id" if kind == RETRACT else f"{kind} takes no retracts"
+                "retract needs retracts, an event_id"
+                if kind == RETRACT
+                else f"{kind} takes no retracts"
             )
         if kind not in (SEARCH, RETRACT) and self.item_id is None:
             raise ValueError(f"{kind} needs item_id")
@@ -234,7 +240,11 @@ def to_event(
     if sent.event_type != RETRACT and sent.event_type not in weights:
         accepted = ", ".join(sorted([*weights, RETRACT]))
         raise InvalidInput(
-            [FieldError(("event_type",), f"{sent.event_type!r} has no weight; accepted: {accepted}")]
+            [
+                FieldError(
+                    ("event_type",), f"{sent.event_type!r} has no weight; accepted: {accepted}"
+                )
+            ]
         )
     timestamp = sent.timestamp if sent.timestamp is not None else now
     return Event(

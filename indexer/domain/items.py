@@ -57,7 +57,9 @@ def item_text(item: Item, text_features: Set[str]) -> str:
 def content_digest(item: Item) -> str:
     """Hash all of an item that a caller can set, to tell an unchanged one."""
     body = [item.features, item.text, item.available_from, item.available_until]
-    return hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+    return hashlib.blake2b(
+        orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=16
+    ).hexdigest()
 
 
 def facets(features: Mapping[str, Any], text_features: Set[str]) -> list[str]:

@@ -138,6 +138,8 @@ class ProfileRefresher:
 def _summary(weights: Mapping[str, float]) -> str:
     liked = [term.partition("=")[2] for term, weight in weights.items() if weight > 0][:5]
     avoided = [term.partition("=")[2] for term, weight in weights.items() if weight < 0][:3]
-    parts = [f"likes {', '.join(liked)}" if liked else "", avoided and f"avoids {', '.join(avoided)}"]
+    parts = [
+        f"likes {', '.join(liked)}" if liked else "",
+        avoided and f"avoids {', '.join(avoided)}",
+    ]
     return "; ".join(str(part) for part in parts if part)
-

@@ -26,7 +26,7 @@ def open_embedder(settings: Settings, telemetry: Telemetry) -> Embedder:
     key = settings.provider_api_key
     return OpenAIEmbedder.connect(
         settings.provider_base_url,
-        key and key.get_secret_value(),
+        key.get_secret_value() if key is not None else None,
         telemetry,
         timeout_s=settings.provider_timeout_s,
         model=settings.embedding_model,

@@ -19,6 +19,5 @@ async def open_store(settings: Settings) -> VectorStore:
     if settings.qdrant_url == "memory":
         return ServerStore.local()
     key = settings.qdrant_api_key
-    return ServerStore.connect(
-        settings.qdrant_url, key and key.get_secret_value(), settings.qdrant_grpc_port
-    )
+    secret = key.get_secret_value() if key is not None else None
+    return ServerStore.connect(settings.qdrant_url, secret, settings.qdrant_grpc_port)

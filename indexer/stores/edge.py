@@ -8,6 +8,7 @@ again in full (256 of them is what recall at 10 needs; see docs/architecture.md)
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,9 +72,17 @@ class EdgeStore:
         self._specs[collection_name] = spec
         (folder / _SPEC_FILE).write_bytes(orjson.dumps(spec))
 
+    async def delete_collection(self, collection_name: str) -> None:
+        with self._using(collection_name) as shard:
+            shard.close()
+        del self._shards[collection_name], self._specs[collection_name]
+        shutil.rmtree(self._folder / collection_name)
+
     async def vectors_of(self, collection_name: str) -> dict[str, tuple[int, models.Distance]]:
         vectors = self._specs[collection_name]["vectors"]
-        return {name: (size, models.Distance(distance)) for name, (size, distance) in vectors.items()}
+        return {
+            name: (size, models.Distance(distance)) for name, (size, distance) in vectors.items()
+        }
 
     async def payload_indexes(self, collection_name: str) -> dict[str, models.PayloadSchemaType]:
         ours = {theirs: ours for ours, theirs in convert.INDEXES.items()}
@@ -176,11 +185,12 @@ class EdgeStore:
                     with_vector=convert.payload_selector(with_vectors),
                 )
             )
-            return [_record(record) for record in found], following and str(following)
+            return (
+                [_record(record) for record in found],
+                None if following is None else str(following),
+            )
 
-    async def count(
-        self, collection_name: str, count_filter: models.Filter | None = None
-    ) -> int:
+    async def count(self, collection_name: str, count_filter: models.Filter | None = None) -> int:
         with self._using(collection_name) as shard:
             return shard.count(edge.CountRequest(filter=convert.filter_of(count_filter)))
 

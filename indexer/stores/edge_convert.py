@@ -11,7 +11,15 @@ from qdrant_client import models
 
 from indexer.errors import StoreError
 
-__all__ = ["DISTANCES", "INDEXES", "condition", "filter_of", "payload_selector", "prefetch", "query"]
+__all__ = [
+    "DISTANCES",
+    "INDEXES",
+    "condition",
+    "filter_of",
+    "payload_selector",
+    "prefetch",
+    "query",
+]
 
 DISTANCES: Final = {
     models.Distance.COSINE: edge.Distance.Cosine,
@@ -36,11 +44,14 @@ def filter_of(source: models.Filter | None) -> edge.Filter | None:
     if source is None:
         return None
     least = source.min_should
+    at_least = None
+    if least is not None:
+        at_least = edge.MinShould(_conditions(least.conditions) or [], least.min_count)
     return edge.Filter(
         must=_conditions(source.must),
         should=_conditions(source.should),
         must_not=_conditions(source.must_not),
-        min_should=least and edge.MinShould(_conditions(least.conditions) or [], least.min_count),
+        min_should=at_least,
     )
 
 
@@ -122,20 +133,24 @@ def query(source: Any, using: str | None) -> Any:
     Raises:
         StoreError: a kind that this adapter does not have.
     """
-    match source:
-        case None:
-            return None
-        case list():
-            return edge.Query.Nearest(source, using=using)
-        case models.NearestQuery(mmr=None):
-            return edge.Query.Nearest(source.nearest, using=using)
-        case models.NearestQuery(mmr=mmr):
-            diversity = 0.5 if mmr.diversity is None else mmr.diversity
-            candidates = mmr.candidates_limit or _MMR_CANDIDATES
-            return edge.Mmr(source.nearest, 1.0 - diversity, candidates, using=using)
-        case models.FusionQuery():
-            return _FUSIONS[source.fusion]()
+    if source is None:
+        return None
+    if isinstance(source, list):
+        return edge.Query.Nearest(source, using=using)
+    if isinstance(source, models.NearestQuery):
+        return _nearest(source, using)
+    if isinstance(source, models.FusionQuery):
+        return _FUSIONS[source.fusion]()
     raise StoreError(f"the embedded store has no {type(source).__name__}")
+
+
+def _nearest(source: models.NearestQuery, using: str | None) -> Any:
+    vector: Any = source.nearest
+    if source.mmr is None:
+        return edge.Query.Nearest(vector, using=using)
+    diversity = 0.5 if source.mmr.diversity is None else source.mmr.diversity
+    candidates = source.mmr.candidates_limit or _MMR_CANDIDATES
+    return edge.Mmr(vector, 1.0 - diversity, candidates, using=using)
 
 
 def prefetch(source: Sequence[models.Prefetch] | None, params: Any) -> list[edge.Prefetch] | None:

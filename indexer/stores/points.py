@@ -18,7 +18,9 @@ WRITE_MAX: Final = 32
 """Points in one write: in the embedded store about 4 ms, in which nothing else moves."""
 
 
-def point(point_id: str, vectors: Mapping[str, Vector], payload: dict[str, Any]) -> models.PointStruct:
+def point(
+    point_id: str, vectors: Mapping[str, Vector], payload: dict[str, Any]
+) -> models.PointStruct:
     """Make a point of checked vectors, without having pydantic look at each number again."""
     lists = {name: vector.tolist() for name, vector in vectors.items()}
     return models.PointStruct.model_construct(id=point_id, vector=lists, payload=payload)

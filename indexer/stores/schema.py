@@ -117,9 +117,9 @@ async def _prepare_one(store: VectorStore, collection: Collection, dim: int) -> 
                 f"RECSVC_EMBEDDING_DIM={size}, or load the catalogue into a new RECSVC_DATA_DIR"
             )
     indexed = await store.payload_indexes(collection.name)
-    for key, kind in collection.indexes.items():
+    for key, index in collection.indexes.items():
         if key not in indexed:
-            await store.create_payload_index(collection.name, key, kind)
+            await store.create_payload_index(collection.name, key, index)
 
 
 async def _record(store: VectorStore, stored: _Stored) -> None:

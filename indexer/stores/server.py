@@ -61,6 +61,11 @@ class ServerStore:
                 collection_name, vectors_config, hnsw_config=hnsw_config
             )
 
+    async def delete_collection(self, collection_name: str) -> None:
+        async with _ours(collection_name):
+            await self._client.delete_collection(collection_name)
+        self._indexes.pop(collection_name, None)
+
     async def vectors_of(self, collection_name: str) -> dict[str, tuple[int, models.Distance]]:
         async with _ours(collection_name):
             info = await self._client.get_collection(collection_name)
@@ -169,9 +174,7 @@ class ServerStore:
             )
         return found, str(following) if following is not None else None
 
-    async def count(
-        self, collection_name: str, count_filter: models.Filter | None = None
-    ) -> int:
+    async def count(self, collection_name: str, count_filter: models.Filter | None = None) -> int:
         async with _ours(collection_name):
             return (await self._client.count(collection_name, count_filter)).count
 

@@ -13,6 +13,4 @@ async def open_log(settings: Settings) -> EventLog:
     from indexer.streams.sqlite import SqliteLog
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return await SqliteLog.open(
-        settings.data_dir / "events.sqlite", queue_max=settings.queue_max
-    )
+    return await SqliteLog.open(settings.data_dir / "events.sqlite", queue_max=settings.queue_max)

@@ -64,9 +64,7 @@ class SqliteLog:
         accepted: Accepted = await self._submit(AppendJob(events))
         return accepted
 
-    async def append_items(
-        self, items: Sequence[ItemRecord], *, only_unknown: bool = False
-    ) -> int:
+    async def append_items(self, items: Sequence[ItemRecord], *, only_unknown: bool = False) -> int:
         """See `EventLog.append_items`."""
         newest = {(r.tenant, r.item_id): r for r in items}
         rows = [
@@ -107,9 +105,7 @@ class SqliteLog:
             (after, limit),
         )
         return [
-            ItemRecord(
-                seq, tenant, item_id, decode_item(tenant, item_id, body) if body else None
-            )
+            ItemRecord(seq, tenant, item_id, decode_item(tenant, item_id, body) if body else None)
             for seq, tenant, item_id, body in rows
         ]
 
@@ -158,11 +154,13 @@ class SqliteLog:
         body = orjson.dumps(event_fields(event)).decode()
         row = (record.offset, event.tenant, event.user_id, event.event_id, body, reason)
         await self._call(
-            lambda connection: connection.execute(
-                "INSERT INTO dead_letters (seq, tenant, user_id, event_id, body, reason, at) "
-                "VALUES (?, ?, ?, ?, ?, ?, unixepoch('subsec'))",
-                row,
-            ).rowcount
+            lambda connection: (
+                connection.execute(
+                    "INSERT INTO dead_letters (seq, tenant, user_id, event_id, body, reason, at) "
+                    "VALUES (?, ?, ?, ?, ?, ?, unixepoch('subsec'))",
+                    row,
+                ).rowcount
+            )
         )
 
     async def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
@@ -180,9 +178,11 @@ class SqliteLog:
         """Forget dead letters that have been dealt with."""
         ids = orjson.dumps(list(letter_ids)).decode()
         await self._call(
-            lambda connection: connection.execute(
-                "DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))", (ids,)
-            ).rowcount
+            lambda connection: (
+                connection.execute(
+                    "DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+                ).rowcount
+            )
         )
 
     async def last_offset(self) -> int:

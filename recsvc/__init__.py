@@ -1,0 +1,1 @@
+"""Serves recommendations over what the indexer keeps up to date."""

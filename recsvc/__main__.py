@@ -1,0 +1,118 @@
+"""The `recsvc` command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from indexer.cli import clean_exit, log_to_stderr, settings_or_exit
+from indexer.domain.ids import DEFAULT_TENANT
+from recsvc.security import SCOPES, Keyring
+
+__all__ = ["main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, rich_markup_mode=None)
+keys = typer.Typer(no_args_is_help=True, help="API keys, kept as hashes in a file.")
+app.add_typer(keys, name="keys")
+
+Host = Annotated[str, typer.Option(help="Address to serve on.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+KeysFile = Annotated[
+    Path | None, typer.Option("--file", help="The file; default RECSVC_API_KEYS_FILE.")
+]
+
+
+@app.command()
+def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Serve the HTTP API, with the indexer in the same process."""
+    from recsvc.server import run
+    from recsvc.server import serve as serve_until_stopped
+
+    settings = settings_or_exit()
+    log_to_stderr()
+    with clean_exit():
+        run(serve_until_stopped(settings, host, port))
+
+
+@app.command()
+def demo(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    serve: Annotated[bool, typer.Option(help="Go on serving when the show is over.")] = True,
+) -> None:
+    """Load the sample catalogue, simulate shoppers, and show recommendations change."""
+    from recsvc.demo import run_demo
+
+    with clean_exit():
+        run_demo(host, port, serve=serve)
+
+
+@app.command()
+def bench(
+    events: Annotated[int, typer.Option(min=100, help="Events to play.")] = 10_000,
+    users: Annotated[int, typer.Option(min=1, max=1000, help="Concurrent users.")] = 100,
+    items: Annotated[int, typer.Option(min=100, help="Items in the catalogue.")] = 1_000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the whole service against a stand-in provider with the seed's latencies."""
+    from recsvc.bench import run_bench
+
+    with clean_exit():
+        report = run_bench(events=events, users=users, items=items, quiet=as_json)
+    if as_json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        report.print(Console())
+
+
+@keys.command()
+def create(
+    name: str,
+    scope: Annotated[list[str], typer.Option(help=f"Repeat; of {', '.join(SCOPES)}.")],
+    tenant: Annotated[str, typer.Option(help="Whose data the key opens.")] = DEFAULT_TENANT,
+    file: KeysFile = None,
+) -> None:
+    """Make a key and print it, this once."""
+    with clean_exit():
+        print(_keyring(file).create(name, scope, tenant))
+
+
+@keys.command("list")
+def list_keys(file: KeysFile = None, as_json: AsJson = False) -> None:
+    """List the keys; the keys themselves are not kept."""
+    with clean_exit():
+        known = _keyring(file).all()
+    rows = [{"name": k.name, "scopes": list(k.scopes), "tenant": k.tenant} for k in known]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("name", "scopes", "tenant")
+    for key in known:
+        table.add_row(key.name, " ".join(key.scopes), key.tenant)
+    Console().print(table)
+
+
+@keys.command()
+def revoke(name: str, file: KeysFile = None) -> None:
+    """Remove a key; a running service forgets it at its next start."""
+    with clean_exit():
+        _keyring(file).revoke(name)
+
+
+def _keyring(file: Path | None) -> Keyring:
+    return Keyring(file or settings_or_exit().api_keys_file)
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Candidates: items from the store, filtered and ordered there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qdrant_client import models
+
+from indexer.domain.ids import item_point
+from indexer.domain.vectors import Vector
+from indexer.ports import VectorStore
+from indexer.stores.items import ItemPoints
+from indexer.stores.points import scoped
+from indexer.stores.schema import ITEMS
+from indexer.stores.signals import Signals
+from recsvc.filters import Conditions
+
+__all__ = ["Candidate", "Candidates", "Wanted"]
+
+_MMR_CANDIDATES = 100
+_POPULAR_PAGE = 200
+_POPULAR_MAX = 1_000
+_FIELDS = ["item_id", "features"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An item and its score; bigger is better."""
+
+    item_id: str
+    score: float
+    features: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which items may be returned, how many, and from where on."""
+
+    tenant: str
+    limit: int
+    start: int = 0
+    conditions: Conditions = field(default_factory=Conditions)
+    excluded: frozenset[str] = frozenset()
+    diversity: float = 0.0
+    now: float = 0.0
+
+
+class Candidates:
+    """Asks the store for items."""
+
+    def __init__(self, store: VectorStore, items: ItemPoints, signals: Signals) -> None:
+        self._store, self._items, self._signals = store, items, signals
+
+    async def nearest(self, vector: Vector, wanted: Wanted) -> list[Candidate]:
+        """Return the items nearest to ``vector`` (unit length); scores are cosines.
+
+        With ``diversity`` above 0 they are picked by maximal marginal relevance (Carbonell and
+        Goldstein, SIGIR 1998) among the nearest; scores stay cosines.
+        """
+        query: models.NearestQuery | list[float] = vector.tolist()
+        if wanted.diversity > 0.0:
+            reach = wanted.start + wanted.limit
+            mmr = models.Mmr(
+                diversity=wanted.diversity, candidates_limit=max(_MMR_CANDIDATES, 2 * reach)
+            )
+            query = models.NearestQuery(nearest=vector.tolist(), mmr=mmr)
+        found = await self._store.query_points(
+            ITEMS,
+            query,
+            using="content",
+            query_filter=self._filter(wanted, self._excluded(wanted)),
+            limit=wanted.limit,
+            offset=wanted.start,
+            with_payload=_FIELDS,
+        )
+        return [_candidate(point.payload or {}, point.score) for point in found]
+
+    async def popular(self, wanted: Wanted) -> list[Candidate]:
+        """Return the most popular items, then any; the score is the share of the top's heat."""
+        reach = wanted.start + wanted.limit
+        found: list[Candidate] = []
+        top = None
+        for start in range(0, _POPULAR_MAX, _POPULAR_PAGE):
+            page = await self._signals.popular(wanted.tenant, _POPULAR_PAGE, start)
+            if page and top is None:
+                top = page[0][1]
+            heats = {item_id: heat for item_id, heat in page if item_id not in wanted.excluded}
+            features = await self._allowed(wanted, heats)
+            found += [
+                Candidate(item_id, 2.0 ** (heats[item_id] - (top or 0.0)), features[item_id])
+                for item_id in heats
+                if item_id in features
+            ]
+            if len(found) >= reach or len(page) < _POPULAR_PAGE:
+                break
+        if len(found) < reach:
+            found += await self._any(wanted, reach - len(found), {c.item_id for c in found})
+        return found[wanted.start : reach]
+
+    async def _allowed(
+        self, wanted: Wanted, item_ids: Iterable[str]
+    ) -> dict[str, Mapping[str, Any]]:
+        points = [item_point(wanted.tenant, item_id) for item_id in item_ids]
+        if not points:
+            return {}
+        only = models.HasIdCondition.model_construct(has_id=points)
+        records, _ = await self._store.scroll(
+            ITEMS,
+            self._filter(wanted, [], only),
+            limit=len(points),
+            with_payload=_FIELDS,
+        )
+        payloads = [record.payload or {} for record in records]
+        return {payload["item_id"]: payload["features"] for payload in payloads}
+
+    async def _any(self, wanted: Wanted, limit: int, taken: set[str]) -> list[Candidate]:
+        excluded = [item_point(wanted.tenant, i) for i in {*taken, *wanted.excluded}]
+        denied = [models.HasIdCondition.model_construct(has_id=excluded)] if excluded else []
+        records, _ = await self._store.scroll(
+            ITEMS, self._filter(wanted, denied), limit=limit, with_payload=_FIELDS
+        )
+        return [_candidate(record.payload or {}, 0.0) for record in records]
+
+    def _excluded(self, wanted: Wanted) -> list[models.HasIdCondition]:
+        if not wanted.excluded:
+            return []
+        points = [item_point(wanted.tenant, item_id) for item_id in wanted.excluded]
+        return [models.HasIdCondition.model_construct(has_id=points)]
+
+    def _filter(
+        self,
+        wanted: Wanted,
+        denied: Sequence[models.HasIdCondition],
+        *only: models.HasIdCondition,
+    ) -> models.Filter:
+        must_not: list[models.Condition] = [*denied, *wanted.conditions.must_not]
+        if self._items.availability:
+            must_not += [
+                models.FieldCondition(key="available_from", range=models.Range(gt=wanted.now)),
+                models.FieldCondition(key="available_until", range=models.Range(lte=wanted.now)),
+            ]
+        return scoped(wanted.tenant, [*only, *wanted.conditions.must], must_not)
+
+
+def _candidate(payload: Mapping[str, Any], score: float) -> Candidate:
+    return Candidate(payload["item_id"], score, payload["features"])

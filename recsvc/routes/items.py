@@ -1,0 +1,171 @@
+"""The catalogue: `PUT`, `GET` and `DELETE` of one item, `POST` of many."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field, TypeAdapter
+
+from indexer.catalogue import PutResult
+from indexer.domain.ids import ID_PATTERN
+from indexer.domain.items import Item
+from indexer.errors import FieldError, InvalidInput, NotFound
+from indexer.wire import ItemIn, parse, to_item
+from recsvc.bodies import json_body, lines, read_bytes, read_json
+from recsvc.problems import Problem
+from recsvc.schemas import ItemOut, ItemsResult
+from recsvc.state import Reader, Service, ServiceDep, Writer, json_response
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["items"])
+
+_CHUNK = 200
+_REJECTED_MAX = 1_000
+_LIST_MAX = 10_000
+_ItemId = Annotated[str, Path(pattern=ID_PATTERN, examples=["book-17"])]
+
+
+class _Body(ItemIn):
+    """An item whose id may be left to the path."""
+
+    item_id: str = ""
+
+
+_ONE = TypeAdapter(_Body)
+_LINE = TypeAdapter(ItemIn)
+_MANY: TypeAdapter[list[Any]] = TypeAdapter(
+    Annotated[list[Any], Field(min_length=1, max_length=_LIST_MAX)]
+)
+_REF = {"$ref": "#/components/schemas/ItemIn"}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "No such item."}
+}
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    413: {"model": Problem, "description": "More than 8 MiB."},
+    422: {"model": Problem, "description": "A field is refused; nothing was stored."},
+}
+
+
+@router.put(
+    "/items/{item_id}",
+    summary="Create or replace an item",
+    response_model=None,
+    responses={200: {"model": ItemsResult}, **_REFUSED},
+    openapi_extra=json_body(_REF),
+)
+async def put_item(
+    item_id: _ItemId, request: Request, service: ServiceDep, key: Writer
+) -> Response:
+    """Answer once the item is indexed, or kept to be indexed (`pending`)."""
+    sent = await read_json(request, _ONE)
+    if sent.item_id not in ("", item_id):
+        raise InvalidInput(
+            [FieldError(("item_id",), f"{sent.item_id!r} is not the {item_id!r} of the path")]
+        )
+    item = to_item(key.tenant, sent.model_copy(update={"item_id": item_id}))
+    return json_response(_result(await service.runtime.catalogue.put(key.tenant, [item]), []))
+
+
+@router.post(
+    "/items",
+    summary="Create or replace many items",
+    response_model=None,
+    responses={200: {"model": ItemsResult}, **_REFUSED},
+    openapi_extra=json_body(
+        {"type": "array", "items": _REF}, ndjson="One item a line; of any length, read as it comes."
+    ),
+)
+async def post_items(request: Request, service: ServiceDep, key: Writer) -> Response:
+    """Take a list, or JSON lines as `application/x-ndjson`; refused ones are named, others kept."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    total, rejected, chunk = PutResult(), list[dict[str, Any]](), list[Item]()
+    rows = lines(request) if kind == "application/x-ndjson" else _rows(request)
+    number = 0
+    async for row in rows:
+        number += 1
+        if not row.strip():
+            continue
+        try:
+            chunk.append(to_item(key.tenant, parse(_LINE, row)))
+        except InvalidInput as exc:
+            if len(rejected) < _REJECTED_MAX:
+                rejected.append({"line": number, "item_id": _id_in(row), "reason": str(exc)})
+        if len(chunk) >= _CHUNK:
+            await _put(service, key.tenant, chunk, total)
+            chunk = []
+    if chunk:
+        await _put(service, key.tenant, chunk, total)
+    service.runtime.telemetry.count("items", "rejected", n=len(rejected))
+    return json_response(_result(total, rejected))
+
+
+@router.get(
+    "/items/{item_id}",
+    summary="Get an item",
+    response_model=None,
+    responses={200: {"model": ItemOut}, **_NOT_FOUND},
+)
+async def get_item(item_id: _ItemId, service: ServiceDep, key: Reader) -> Response:
+    """Return an item as stored."""
+    stored = (await service.runtime.items.get(key.tenant, [item_id])).get(item_id)
+    if stored is None:
+        raise NotFound(f"no item {item_id!r}")
+    item = stored.item
+    return json_response(
+        {
+            "item_id": item.item_id,
+            "features": item.features,
+            "text": item.text,
+            "available_from": item.available_from,
+            "available_until": item.available_until,
+            "pending": stored.pending,
+        }
+    )
+
+
+@router.delete(
+    "/items/{item_id}",
+    status_code=204,
+    summary="Delete an item",
+    response_model=None,
+    responses={**_NOT_FOUND},
+)
+async def delete_item(item_id: _ItemId, service: ServiceDep, key: Writer) -> Response:
+    """Delete an item; what users learned from it stays in their taste."""
+    await service.runtime.catalogue.delete(key.tenant, item_id)
+    return Response(status_code=204)
+
+
+async def _rows(request: Request) -> AsyncIterator[bytes]:
+    """Give the elements of a JSON list as JSON, to be checked one by one."""
+    for row in parse(_MANY, await read_bytes(request)):
+        yield orjson.dumps(row)
+
+
+async def _put(service: Service, tenant: str, chunk: list[Item], total: PutResult) -> None:
+    result = await service.runtime.catalogue.put(tenant, chunk)
+    total.stored += result.stored
+    total.unchanged += result.unchanged
+    total.pending += result.pending
+
+
+def _id_in(row: bytes) -> str | None:
+    """Return the id of a refused item, where it can be told."""
+    try:
+        value = parse(TypeAdapter(dict[str, Any]), row).get("item_id")
+    except InvalidInput:
+        return None
+    return str(value)[:128] if value is not None else None
+
+
+def _result(result: PutResult, rejected: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "stored": result.stored,
+        "unchanged": result.unchanged,
+        "pending": [{"item_id": item_id, "reason": reason} for item_id, reason in result.pending],
+        "rejected": rejected,
+    }

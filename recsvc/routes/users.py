@@ -1,0 +1,154 @@
+"""What is known of a user: to look at, to take away, to erase."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
+
+from indexer.domain.events import ref_item, ref_text
+from indexer.domain.ids import ID_PATTERN
+from indexer.domain.profile import Profile
+from indexer.domain.state import Entry, UserState
+from indexer.errors import NotFound
+from indexer.streams.codec import event_fields
+from recsvc.problems import Problem
+from recsvc.schemas import Erased, UserOut
+from recsvc.state import Admin, Service, ServiceDep, json_response
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["users"])
+
+_PAGE = 500
+_INTERESTS = 5
+_UserId = Annotated[str, Path(pattern=ID_PATTERN, examples=["ada"])]
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "A user never seen."}
+}
+
+
+@router.get(
+    "/users/{user_id}",
+    summary="Look at a user",
+    response_model=None,
+    responses={200: {"model": UserOut}, **_NOT_FOUND},
+)
+async def get_user(
+    user_id: _UserId,
+    service: ServiceDep,
+    key: Admin,
+    vectors: Annotated[bool, Query(description="Include the raw vectors.")] = False,
+) -> Response:
+    """Return the user's counts, interests, profile and newest events."""
+    state = await _state(service, key.tenant, user_id)
+    profile = await service.runtime.profiles.get(key.tenant, user_id)
+    return json_response(_shown(state, profile, vectors))
+
+
+@router.get(
+    "/users/{user_id}/export",
+    summary="Export everything held of a user",
+    response_model=None,
+    responses={200: {"content": {"application/json": {}}}, **_NOT_FOUND},
+)
+async def export_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Response:
+    """Stream one JSON document: the user with vectors, and every logged event."""
+    state = await _state(service, key.tenant, user_id)
+    profile = await service.runtime.profiles.get(key.tenant, user_id)
+    return StreamingResponse(
+        _export(service, key.tenant, state, profile),
+        media_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="user-{user_id}.json"'},
+    )
+
+
+@router.delete(
+    "/users/{user_id}",
+    summary="Erase a user",
+    response_model=None,
+    responses={200: {"model": Erased}, **_NOT_FOUND},
+)
+async def erase_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Response:
+    """Erase the user's events, vectors, profile and cached answers, then look for them again."""
+    await _state(service, key.tenant, user_id)
+    runtime = service.runtime
+    erased = await runtime.erase_user(key.tenant, user_id)
+    left = await runtime.log.user_events(key.tenant, user_id, after=-1, limit=1)
+    state = await runtime.states.get(key.tenant, user_id)
+    profile = await runtime.profiles.get(key.tenant, user_id)
+    verified = not left and state is None and profile is None
+    return json_response({"user_id": user_id, "events": erased, "verified": verified})
+
+
+async def _state(service: Service, tenant: str, user_id: str) -> UserState:
+    state = await service.runtime.states.get(tenant, user_id)
+    if state is None:
+        raise NotFound(f"user {user_id!r} was never seen")
+    return state
+
+
+def _shown(state: UserState, profile: Profile | None, vectors: bool) -> dict[str, Any]:
+    weights = profile.weights if profile is not None else {}
+    shown: dict[str, Any] = {
+        "user_id": state.user_id,
+        "version": state.version,
+        "position": str(state.offset),
+        "event_count": state.event_count,
+        "counts": state.counts,
+        "waiting": len(state.waiting),
+        "interests": [term for term, weight in weights.items() if weight > 0][:_INTERESTS],
+        "profile": profile
+        and {
+            "weights": profile.weights,
+            "summary": profile.summary,
+            "model": profile.model,
+            "updated_at": profile.updated_at,
+            "cost_usd": profile.cost_usd,
+        },
+        "recent": [_recent(entry, state) for entry in reversed(state.window)],
+    }
+    if vectors:
+        held = {
+            "long": state.long.vector,
+            "short": state.short.vector,
+            "profile": profile and profile.vector,
+        }
+        shown["vectors"] = {name: vector for name, vector in held.items() if vector is not None}
+    return shown
+
+
+def _recent(entry: Entry, state: UserState) -> dict[str, Any]:
+    item_id, query = ref_item(entry.ref), ref_text(entry.ref)
+    shown: dict[str, Any] = {
+        "event_id": entry.event_id,
+        "event_type": entry.event_type,
+        "timestamp": entry.timestamp,
+        "weight": entry.weight,
+    }
+    shown.update({"item_id": item_id} if item_id is not None else {"query": query})
+    if entry.value is not None:
+        shown["value"] = entry.value
+    if entry.event_id in state.waiting:
+        shown["waiting"] = True
+    return shown
+
+
+async def _export(
+    service: Service, tenant: str, state: UserState, profile: Profile | None
+) -> AsyncIterator[bytes]:
+    user = orjson.dumps(_shown(state, profile, vectors=True), option=orjson.OPT_SERIALIZE_NUMPY)
+    yield b'{"user":' + user + b',"events":['
+    after, first = -1, True
+    while records := await service.runtime.log.user_events(
+        tenant, state.user_id, after=after, limit=_PAGE
+    ):
+        rows = [
+            orjson.dumps({**event_fields(r.event), "accepted_at": r.accepted_at}) for r in records
+        ]
+        yield (b"" if first else b",") + b",".join(rows)
+        after, first = records[-1].offset, False
+    yield b"]}"

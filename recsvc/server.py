@@ -1,0 +1,82 @@
+"""Runs the application: opens everything, serves, and closes in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import uvicorn
+
+from indexer.errors import SettingsError
+from indexer.runtime import Runtime, open_runtime
+from indexer.settings import Settings
+from recsvc.app import create_app
+from recsvc.security import Keyring, is_loopback
+
+__all__ = ["run", "serve"]
+
+_log = logging.getLogger(__name__)
+
+_GRACE_S = 10
+_SWITCH_INTERVAL_S: Final = 0.001
+"""How long a thread may keep the interpreter from another: the log's thread is woken often and
+has little to do each time, and by default would wait 5 ms for its turn."""
+
+T = TypeVar("T")
+
+
+async def serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    started: Callable[[Runtime], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what is under way, fold what is logged, flush.
+
+    ``started`` is run once, beside the serving.
+
+    Raises:
+        SettingsError: an address beyond this machine without keys.
+        RecsvcError: a part cannot be opened.
+    """
+    keyring = Keyring(settings.api_keys_file)
+    if keyring.open and not is_loopback(host):
+        raise SettingsError(
+            f"--host {host} can be reached by others, and RECSVC_API_KEYS_FILE is not set; make a "
+            "key with 'recsvc keys create', or serve on 127.0.0.1"
+        )
+    # uvicorn raises the signal that stopped it once more when it is done; without handlers that
+    # would end the process before the rest is closed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    async with open_runtime(settings) as runtime:
+        config = uvicorn.Config(
+            create_app(runtime, keyring),
+            host=host,
+            port=port,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        task = asyncio.create_task(started(runtime)) if started is not None else None
+        _log.info("serving on http://%s:%d", host, port)
+        try:
+            await uvicorn.Server(config).serve()
+        finally:
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine as the whole process, on uvloop."""
+    import uvloop
+
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
