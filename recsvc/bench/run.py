@@ -1,0 +1,276 @@
+"""Plays the benchmark: a service and a stand-in provider, and users who never pause."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import platform
+import random
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from indexer.errors import StoreUnavailable
+from recsvc.bench.client import Connection
+from recsvc.bench.report import Latency, Report
+from recsvc.bench.standin import StandIn
+
+__all__ = ["play"]
+
+_ITEMS_FOR_SEARCH: Final = 20_000
+_NEW_ITEM_SHARE: Final = 0.02
+_FRESH_EVENTS, _BATCHES, _BATCH = 300, 20, 100
+_SEARCH_CONNECTIONS, _SEARCHES = 16, 6_000
+_CATEGORIES = "fantasy crime travel cooking history poetry science comics music art".split()
+_WORDS = "red night river stone glass winter city dream iron garden wolf paper salt moon".split()
+_READY_S = 30.0
+
+
+async def play(*, events: int, users: int, items: int, quiet: bool) -> Report:
+    """Run all phases and return the figures.
+
+    Raises:
+        StoreUnavailable: the service does not start.
+    """
+    report = Report(_machine(), events, users, items)
+    standin = StandIn(_free_port())
+    with tempfile.TemporaryDirectory(prefix="recsvc-bench-") as folder:
+        async with standin.serving() as provider, _service(Path(folder), provider) as (port, pid):
+            player = _Player(port, items, report, quiet)
+            await player.load(items)
+            standin.calls.clear()
+            await player.freshness()
+            await player.events(events, users)
+            report.embedding_calls_per_1000 = standin.calls["embeddings"] / (events / 1000)
+            report.chat_calls_per_1000 = standin.calls["chat"] / (events / 1000)
+            await player.batches()
+            report.steps = (await player.get_json("/v1/stats"))["steps"]
+            await player.load_while_searching(_ITEMS_FOR_SEARCH)
+            await player.searches(users)
+            report.memory_mb = _anonymous_mb(pid)
+    return report
+
+
+class _Player:
+    def __init__(self, port: int, items: int, report: Report, quiet: bool) -> None:
+        self._port, self._items, self._report, self._quiet = port, items, report, quiet
+        self._random = random.Random(0)
+
+    async def load(self, count: int, start: int = 0) -> None:
+        self._say(f"loading {count - start} items ...")
+        async with self._connection() as connection:
+            for first in range(start, count, 200):
+                rows = [_item(n) for n in range(first, min(first + 200, count))]
+                result = await connection.post_ok("/v1/items", rows)
+                if result["pending"] or result["rejected"]:
+                    raise StoreUnavailable(f"items were not indexed: {str(result)[:300]}")
+
+    async def freshness(self) -> None:
+        """Time from sending an event to holding the list that reflects it, one at a time."""
+        self._say("freshness with one client ...")
+        samples = []
+        async with self._connection() as connection:
+            for _ in range(_FRESH_EVENTS):
+                start = time.perf_counter()
+                sent = await connection.post_ok("/v1/events", _event("solo", self._known()))
+                path = f"/v1/users/solo/recommendations?after={sent['position']}"
+                status, _ = await connection.get(path)
+                if status == 200:
+                    samples.append(time.perf_counter() - start)
+        self._report.latencies["freshness, 1 client"] = Latency.of(samples)
+
+    async def events(self, count: int, users: int) -> None:
+        self._say(f"{count} events by {users} concurrent users ...")
+        numbers = itertools.count()
+        samples: list[float] = []
+        succeeded = 0
+
+        async def user(name: str) -> None:
+            nonlocal succeeded
+            async with self._connection() as connection:
+                while (n := next(numbers)) < count:
+                    start = time.perf_counter()
+                    event = self._any_event(name, n)
+                    status, body = await connection.post("/v1/events?wait=applied", event)
+                    samples.append(time.perf_counter() - start)
+                    if status == 200 and orjson.loads(body)["results"][0]["success"]:
+                        succeeded += 1
+
+        start = time.perf_counter()
+        await asyncio.gather(*(user(f"user-{n}") for n in range(users)))
+        self._report.events_per_s = round(count / (time.perf_counter() - start), 1)
+        self._report.success_rate = succeeded / count
+        self._report.latencies["full pipeline"] = Latency.of(samples)
+
+    async def batches(self) -> None:
+        self._say(f"batches of {_BATCH} events ...")
+        samples = []
+        async with self._connection() as connection:
+            for _ in range(_BATCHES):
+                rows = [_event(f"user-{n}", self._known()) for n in range(_BATCH)]
+                start = time.perf_counter()
+                await connection.post_ok("/v1/events?wait=applied", rows)
+                samples.append(time.perf_counter() - start)
+        self._report.latencies[f"batch of {_BATCH}"] = Latency.of(samples)
+
+    async def load_while_searching(self, count: int) -> None:
+        """Load the large catalogue while one client asks for recommendations all through."""
+        samples: list[float] = []
+        loading = asyncio.create_task(self.load(count, self._items))
+        async with self._connection() as connection:
+            while not loading.done():
+                start = time.perf_counter()
+                status, _ = await connection.get(self._recommendations("user-0"))
+                if status == 200:
+                    samples.append(time.perf_counter() - start)
+                await asyncio.sleep(0.005)
+        await loading
+        self._items = self._report.items_for_search = count
+        self._report.latencies["recommendation during bulk load"] = Latency.of(samples)
+
+    async def searches(self, users: int) -> None:
+        """Ask for lists that are in no cache, as fast as they come."""
+        self._say(f"fresh recommendations over {self._items} items ...")
+        numbers = iter(range(_SEARCHES))
+        samples: list[float] = []
+
+        async def ask() -> None:
+            async with self._connection() as connection:
+                for n in numbers:
+                    start = time.perf_counter()
+                    status, _ = await connection.get(self._recommendations(f"user-{n % users}"))
+                    if status == 200:
+                        samples.append(time.perf_counter() - start)
+
+        start = time.perf_counter()
+        await asyncio.gather(*(ask() for _ in range(_SEARCH_CONNECTIONS)))
+        self._report.fresh_per_s = round(len(samples) / (time.perf_counter() - start), 1)
+        self._report.latencies["fresh recommendation"] = Latency.of(samples)
+
+    async def get_json(self, path: str) -> Any:
+        async with self._connection() as connection:
+            _, body = await connection.get(path)
+        return orjson.loads(body)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        connection = await Connection.open(self._port)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _recommendations(self, user: str) -> str:
+        """A list with parameters that no request had before."""
+        weight = f"{0.2 + 0.2 * self._random.random():.12f}"
+        return f"/v1/users/{user}/recommendations?profile_weight={weight}"
+
+    def _any_event(self, user: str, n: int) -> dict[str, Any]:
+        if self._random.random() >= _NEW_ITEM_SHARE:
+            return _event(user, self._known())
+        item = _item(1_000_000 + n)
+        return {**_event(user, item["item_id"]), "item_features": item["features"]}
+
+    def _known(self) -> str:
+        return f"item-{self._random.randrange(self._items)}"
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            print(text, file=sys.stderr)
+
+
+@asynccontextmanager
+async def _service(folder: Path, provider: str) -> AsyncIterator[tuple[int, int]]:
+    """Run the service as a process of its own; gives port and process id."""
+    port = _free_port()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECSVC_")}
+    environment = {
+        **kept,
+        "RECSVC_DATA_DIR": str(folder / "data"),
+        "RECSVC_PROVIDER_BASE_URL": provider,
+        "RECSVC_PROVIDER_API_KEY": "bench",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "recsvc", "serve", "--port", str(port)),
+        env=environment,
+        cwd=folder,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        await _until_ready(port, process)
+        drained = asyncio.create_task(_drain(process))
+        yield port, process.pid
+        process.terminate()
+        await drained
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _drain(process: asyncio.subprocess.Process) -> None:
+    assert process.stderr is not None
+    async for _ in process.stderr:
+        pass
+
+
+async def _until_ready(port: int, process: asyncio.subprocess.Process) -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline and process.returncode is None:
+        with contextlib.suppress(OSError):
+            connection = await Connection.open(port)
+            status, _ = await connection.get("/readyz")
+            connection.close()
+            if status == 200:
+                return
+        await asyncio.sleep(0.05)
+    process.terminate()
+    _, said = await process.communicate()
+    raise StoreUnavailable(f"the service did not start: {said.decode()[-500:]}")
+
+
+def _item(n: int) -> dict[str, Any]:
+    """Item ``n`` of an endless catalogue: the same each time."""
+    draw = random.Random(n)
+    words: Sequence[str] = draw.sample(_WORDS, 3)
+    return {
+        "item_id": f"item-{n}",
+        "features": {
+            "title": f"{' '.join(words)} {n}",
+            "category": draw.choice(_CATEGORIES),
+            "tags": draw.sample(_WORDS, 2),
+            "price": round(draw.uniform(1, 100), 2),
+        },
+    }
+
+
+def _event(user: str, item_id: str) -> dict[str, Any]:
+    return {"user_id": user, "event_type": "click", "item_id": item_id}
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _anonymous_mb(pid: int) -> float:
+    """Anonymous memory of a process, where Linux tells it."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return float("nan")
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    return round(int(lines["RssAnon"].split()[0]) / 1024, 1)

@@ -1,0 +1,93 @@
+"""A stand-in for an OpenAI-compatible provider, as slow as the seed measured its own.
+
+Embeddings are hashed n-grams, so that similar texts have similar vectors; chat replies are an
+empty JSON object. Latencies are drawn from triangular distributions in milliseconds
+(min, typical, max), which are the figures of the seed document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from indexer.provider.offline import OfflineEmbedder
+from indexer.telemetry import Telemetry
+
+__all__ = ["CHAT_MS", "EMBEDDING_MS", "StandIn"]
+
+EMBEDDING_MS: Final = (18.0, 28.0, 45.0)
+CHAT_MS: Final = (32.0, 41.0, 78.0)
+
+
+class StandIn:
+    """The provider; ``calls`` counts requests by path."""
+
+    def __init__(self, port: int, seed: int = 0) -> None:
+        self.port = port
+        self.calls: Counter[str] = Counter()
+        self._random = random.Random(seed)
+        self._embedders: dict[int, OfflineEmbedder] = {}
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Serve on 127.0.0.1 for the length of the block; gives the base URL."""
+        app = Starlette(
+            routes=[
+                Route("/v1/embeddings", self._embeddings, methods=["POST"]),
+                Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            ]
+        )
+        config = uvicorn.Config(app, port=self.port, log_level="error", access_log=False)
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve())
+        try:
+            while not server.started:
+                await asyncio.sleep(0.01)
+            yield f"http://127.0.0.1:{self.port}/v1"
+        finally:
+            server.should_exit = True
+            await task
+
+    async def _embeddings(self, request: Request) -> Response:
+        self.calls["embeddings"] += 1
+        body = orjson.loads(await request.body())
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        dim = body.get("dimensions", 1536)
+        if dim not in self._embedders:
+            self._embedders[dim] = OfflineEmbedder(dim, meaning=False, telemetry=Telemetry())
+        _, vectors = await asyncio.gather(
+            self._wait(EMBEDDING_MS), self._embedders[dim].embed(texts)
+        )
+        rows = [
+            {"index": index, "embedding": base64.b64encode(vector.tobytes()).decode()}
+            for index, vector in enumerate(vectors)
+        ]
+        tokens = sum(len(text) // 4 + 1 for text in texts)
+        return _json({"model": body["model"], "data": rows, "usage": {"total_tokens": tokens}})
+
+    async def _chat(self, request: Request) -> Response:
+        self.calls["chat"] += 1
+        body = orjson.loads(await request.body())
+        await self._wait(CHAT_MS)
+        message = {"role": "assistant", "content": "{}"}
+        return _json({"model": body["model"], "choices": [{"index": 0, "message": message}]})
+
+    async def _wait(self, latency_ms: tuple[float, float, float]) -> None:
+        least, typical, most = latency_ms
+        await asyncio.sleep(self._random.triangular(least, most, typical) / 1e3)
+
+
+def _json(body: object) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")
