@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import signal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -54,6 +55,7 @@ def load_files(
     as_json: AsJson = False,
 ) -> None:
     """Load items or events. Running it again is harmless and skips what is there already."""
+    log_to_stderr(logging.WARNING)
     with clean_exit():
         reports = asyncio.run(
             _load(files, kind, url, api_key, tenant, on_error == "stop", reject_file)

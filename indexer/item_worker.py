@@ -49,7 +49,7 @@ class ItemWorker:
         self._parked.set()
         self.progress = Progress(offset)
         self.ready: Ready | None = None
-        log.on_append(self._wake.set)
+        log.on_items(self._wake.set)
 
     async def run(self) -> None:
         """Apply catalogue changes until cancelled."""

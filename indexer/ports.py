@@ -23,6 +23,7 @@ __all__ = [
     "Embedder",
     "EventLog",
     "EventRecord",
+    "Hit",
     "ItemRecord",
     "PointId",
     "Profiler",
@@ -31,6 +32,15 @@ __all__ = [
 ]
 
 PointId = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One point that a query found: ``ScoredPoint`` without what is not asked for."""
+
+    id: str
+    score: float
+    payload: Mapping[str, Any]
 
 
 class VectorStore(Protocol):
@@ -99,7 +109,7 @@ class VectorStore(Protocol):
         limit: int = 10,
         offset: int = 0,
         with_payload: bool | Sequence[str] = True,
-    ) -> list[models.ScoredPoint]: ...
+    ) -> list[Hit]: ...
 
     async def scroll(
         self,
@@ -189,8 +199,12 @@ class EventLog(Protocol):
 
     async def read_items(self, after: int, limit: int) -> list[ItemRecord]: ...
 
-    def on_append(self, wake: Callable[[], None]) -> None:
-        """Have ``wake`` called on the event loop after each append of events or items."""
+    def on_events(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called on the event loop after each append of events."""
+        ...
+
+    def on_items(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called on the event loop after each append of items."""
         ...
 
     async def find(self, tenant: str, user_id: str, event_id: str) -> EventRecord | None: ...

@@ -52,7 +52,7 @@ class Worker:
         self._texts: dict[tuple[str, str], None] = {}
         self._texts_wake = asyncio.Event()
         self.progress = Progress(offset)
-        log.on_append(self._wake.set)
+        log.on_events(self._wake.set)
 
     def items_ready(self, tenant: str, item_ids: Sequence[str]) -> None:
         """Have events folded that waited for these items."""

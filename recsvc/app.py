@@ -12,6 +12,7 @@ from indexer.runtime import Runtime
 from recsvc import problems
 from recsvc.bodies import body_schemas
 from recsvc.cache import open_cache
+from recsvc.hot import hot_routes
 from recsvc.recommend import Recommender
 from recsvc.routes import routers
 from recsvc.security import Keyring
@@ -36,6 +37,7 @@ def create_app(runtime: Runtime, keyring: Keyring) -> FastAPI:
     recommender = Recommender(runtime, open_cache(runtime.settings))
     app.state.service = Service(runtime, recommender, keyring)
     problems.install(app)
+    app.router.routes[:0] = hot_routes()
     for router in routers:
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -73,9 +73,14 @@ class Candidates:
             query_filter=self._filter(wanted, self._excluded(wanted)),
             limit=wanted.limit,
             offset=wanted.start,
-            with_payload=_FIELDS,
+            with_payload=False,
         )
-        return [_candidate(point.payload or {}, point.score) for point in found]
+        shown = await self._items.shown([hit.id for hit in found])
+        return [
+            Candidate(shown[hit.id][0], hit.score, shown[hit.id][1])
+            for hit in found
+            if hit.id in shown
+        ]
 
     async def popular(self, wanted: Wanted) -> list[Candidate]:
         """Return the most popular items, then any; the score is the share of the top's heat."""

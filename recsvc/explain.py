@@ -1,8 +1,9 @@
 """Reasons: a score taken apart into what each event and preference added to it.
 
 The query is a sum of vectors, and the score its dot product with the item, so the contributions
-of the summands add up to the score. What is not named singly is one reason at the end, which
-makes the sum exact.
+of the summands add up to the score. What is not named singly is summed up at the end: the other
+preferences, and the rest (for a user the ``history``: events beyond the strongest), which makes
+the sum exact.
 """
 
 from __future__ import annotations
@@ -72,6 +73,9 @@ def reasons(
         for contribution, place in found[:_NAMED_MAX]
         if abs(contribution) > _NOTHING
     ]
+    unnamed = sum(c for c, place in found[_NAMED_MAX:] if parts[place].reason["kind"] == "profile")
+    if abs(unnamed) > _NOTHING:
+        named.append({"kind": "profile", "feature": "others", "contribution": round(unnamed, 6)})
     remainder = score - sum(float(str(reason["contribution"])) for reason in named)
     if abs(remainder) > _NOTHING:
         named.append({"kind": rest, "contribution": round(remainder, 6)})

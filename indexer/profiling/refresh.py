@@ -25,7 +25,7 @@ __all__ = ["ProfileRefresher"]
 
 _SETTLE_S = 1.0
 _RETRY_S = 10.0
-_REST_FACTOR = 3.0
+_REST_FACTOR = 9.0
 _DUE_MAX = 100_000
 _SHARES_CACHED, _SHARES_TTL_S = 10_000, 300.0
 
@@ -34,8 +34,8 @@ class ProfileRefresher:
     """Refreshes the profiles of users whose state has changed.
 
     A user becomes due with an event and is refreshed a second later, once, however many events
-    came meanwhile. Between two users it rests three times as long as the first one took, so that
-    profiles never take more than a quarter of the process.
+    came meanwhile. Between two users it rests nine times as long as the first one took, so that
+    profiles never take more than a tenth of the process.
     """
 
     def __init__(

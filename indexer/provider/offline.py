@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import re
 import zlib
 from collections.abc import Sequence
@@ -127,6 +128,8 @@ def _unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def _load_wordllama() -> Any:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     try:
         import wordllama
     except ImportError as exc:
@@ -134,6 +137,8 @@ def _load_wordllama() -> Any:
             "RECSVC_OFFLINE_EMBEDDER='wordllama': it is not installed; "
             "pip install 'recsvc[local]', or choose hashed"
         ) from exc
+    finally:  # its import sets up the root logger, which is not its to set up
+        root.handlers[:], root.level = handlers, level
     # The weights are in the package; its own loader would look for them in the home directory.
     folder = Path(wordllama.__file__).parent
     return wordllama.WordLlama.load(cache_dir=folder, disable_download=True)

@@ -3,7 +3,11 @@
 Every call holds the interpreter lock and takes well under a millisecond, so calls are made on the
 event loop itself. Nothing is ever optimised, as that would stop the process for seconds: vectors
 that are searched are kept flat with one bit a dimension, and the best few hundred are scored
-again in full (256 of them is what recall at 10 needs; see docs/architecture.md).
+again in full (192 of them is what recall at 10 needs; see docs/architecture.md).
+
+A filter makes such a scan look up every point, so two kinds of condition are met without one,
+with the same answer: ids to leave out are dropped from a longer list, and a condition on the
+tenant is left out while the collection holds no other.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,13 +25,14 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from indexer.errors import StoreError
-from indexer.ports import PointId
+from indexer.ports import Hit, PointId
 from indexer.stores import edge_convert as convert
 
 __all__ = ["EdgeStore"]
 
 _SPEC_FILE = "recsvc.json"
-_RESCORED = 256.0
+_TENANT = "tenant"
+_RESCORED = 192.0
 _OVERSAMPLING_MIN = 2.0
 _SKIPPED_AT_ONCE = 64
 
@@ -38,14 +44,14 @@ class EdgeStore:
         self._folder = folder
         self._shards: dict[str, edge.EdgeShard] = {}
         self._specs: dict[str, dict[str, Any]] = {}
+        self._tenants: dict[str, set[str]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for spec in sorted(folder.glob(f"*/{_SPEC_FILE}")):
             name = spec.parent.name
             self._specs[name] = orjson.loads(spec.read_bytes())
             with _ours(name):
-                self._shards[name] = edge.EdgeShard.load(
-                    str(spec.parent), _config(self._specs[name])
-                )
+                shard = edge.EdgeShard.load(str(spec.parent), _config(self._specs[name]))
+                self._shards[name], self._tenants[name] = shard, _tenants_in(shard)
 
     async def collection_exists(self, collection_name: str) -> bool:
         return collection_name in self._shards
@@ -69,13 +75,14 @@ class EdgeStore:
         with _ours(collection_name):
             folder.mkdir(exist_ok=True)
             self._shards[collection_name] = edge.EdgeShard.create(str(folder), _config(spec))
-        self._specs[collection_name] = spec
+        self._specs[collection_name], self._tenants[collection_name] = spec, set()
         (folder / _SPEC_FILE).write_bytes(orjson.dumps(spec))
 
     async def delete_collection(self, collection_name: str) -> None:
         with self._using(collection_name) as shard:
             shard.close()
         del self._shards[collection_name], self._specs[collection_name]
+        del self._tenants[collection_name]
         shutil.rmtree(self._folder / collection_name)
 
     async def vectors_of(self, collection_name: str) -> dict[str, tuple[int, models.Distance]]:
@@ -98,6 +105,10 @@ class EdgeStore:
 
     async def upsert(self, collection_name: str, points: Sequence[models.PointStruct]) -> None:
         converted = [edge.Point(p.id, p.vector, p.payload) for p in points]  # type: ignore[arg-type]
+        if collection_name in self._tenants:
+            self._tenants[collection_name].update(
+                (p.payload or {}).get(_TENANT, "") for p in points
+            )
         self._update(collection_name, edge.UpdateOperation.upsert_points(converted))
 
     async def set_payload(
@@ -143,8 +154,9 @@ class EdgeStore:
         limit: int = 10,
         offset: int = 0,
         with_payload: bool | Sequence[str] = True,
-    ) -> list[models.ScoredPoint]:
+    ) -> list[Hit]:
         exact = search_params is not None and bool(search_params.exact)
+        query_filter = self._without_sole_tenant(collection_name, query_filter)
         if isinstance(query, list) and not prefetch and query_filter is not None:
             skipped, rest = _split_excluded(query_filter)
             if skipped:
@@ -163,7 +175,7 @@ class EdgeStore:
                     with_payload=convert.payload_selector(with_payload),
                 )
             )
-            return [_scored(point) for point in found]
+            return [_hit(point) for point in found]
 
     async def scroll(
         self,
@@ -212,7 +224,7 @@ class EdgeStore:
 
     def _nearest_but(
         self, request: _Nearest, skipped: frozenset[UUID], limit: int, offset: int
-    ) -> list[models.ScoredPoint]:
+    ) -> list[Hit]:
         """Search beyond the excluded points and drop them.
 
         The same answer as with a filter, which would make the scan look up every point: at most
@@ -240,7 +252,18 @@ class EdgeStore:
                 selector = convert.payload_selector(request.with_payload)
                 found_payloads = shard.retrieve([p.id for p in kept], selector, False)
                 payloads = {record.id: record.payload for record in found_payloads}
-            return [_scored(point, payloads.get(point.id)) for point in kept]
+            return [Hit(str(p.id), p.score, payloads.get(p.id) or {}) for p in kept]
+
+    def _without_sole_tenant(
+        self, collection: str, source: models.Filter | None
+    ) -> models.Filter | None:
+        """Leave out a condition on the tenant that all points of the collection meet."""
+        tenants = self._tenants.get(collection, set())
+        if source is None or len(tenants) != 1 or not isinstance(source.must, list):
+            return source
+        (sole,) = tenants
+        kept = [one for one in source.must if not _asks_for_tenant(one, sole)]
+        return _rebuilt(source, must=kept, must_not=source.must_not)
 
     def _params(self, collection: str, rows: int, exact: bool) -> edge.SearchParams | None:
         if not self._specs[collection]["searched"]:
@@ -263,6 +286,11 @@ class EdgeStore:
             raise StoreError(f"the embedded store has no open collection {collection!r}")
         with _ours(collection):
             yield shard
+
+
+@lru_cache(maxsize=131_072)
+def _uuid(point_id: str) -> UUID:
+    return UUID(point_id)
 
 
 class _Nearest:
@@ -290,14 +318,38 @@ def _split_excluded(source: models.Filter) -> tuple[frozenset[UUID], models.Filt
     if not ids:
         return frozenset(), source
     others = [one for one in denied if not isinstance(one, models.HasIdCondition)]
-    rest = models.Filter.model_construct(
-        must=source.must,
+    rest = _rebuilt(source, must=source.must, must_not=others)
+    return frozenset(_uuid(str(i)) for one in ids for i in one.has_id), rest
+
+
+def _rebuilt(source: models.Filter, *, must: Any, must_not: Any) -> models.Filter | None:
+    """Return a filter with other ``must`` and ``must_not``, or None where nothing is left."""
+    if not (must or must_not or source.should or source.min_should):
+        return None
+    return models.Filter.model_construct(
+        must=must or None,
+        must_not=must_not or None,
         should=source.should,
         min_should=source.min_should,
-        must_not=others or None,
     )
-    empty = not (rest.must or rest.should or rest.min_should or rest.must_not)
-    return frozenset(UUID(str(i)) for one in ids for i in one.has_id), None if empty else rest
+
+
+def _tenants_in(shard: edge.EdgeShard) -> set[str]:
+    """List the tenants of a shard, where they are indexed; else a set that never matches."""
+    if _TENANT not in shard.info().payload_schema:
+        return {"", "?"}
+    hits = shard.facet(edge.FacetRequest(_TENANT, limit=2, exact=True)).hits
+    found = {str(hit.value) for hit in hits}
+    return found if sum(hit.count for hit in hits) == shard.info().points_count else {"", *found}
+
+
+def _asks_for_tenant(condition: object, tenant: str) -> bool:
+    return (
+        isinstance(condition, models.FieldCondition)
+        and condition.key == _TENANT
+        and isinstance(condition.match, models.MatchValue)
+        and condition.match.value == tenant
+    )
 
 
 def _config(spec: Mapping[str, Any]) -> edge.EdgeConfig:
@@ -324,13 +376,8 @@ def _record(source: Any) -> models.Record:
     )
 
 
-def _scored(source: Any, payload: Any = None) -> models.ScoredPoint:
-    return models.ScoredPoint.model_construct(
-        id=str(source.id),
-        version=source.version,
-        score=source.score,
-        payload=payload if payload is not None else source.payload,
-    )
+def _hit(source: Any) -> Hit:
+    return Hit(str(source.id), source.score, source.payload or {})
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from indexer.ports import VectorStore
 from indexer.stores.points import equals, point, scoped, upsert_paced, vector_of
 from indexer.stores.schema import ITEMS
 
-__all__ = ["FEATURE_PREFIX", "ItemPoint", "ItemPoints"]
+__all__ = ["FEATURE_PREFIX", "ItemPoint", "ItemPoints", "Shown"]
 
 FEATURE_PREFIX: Final = "features."
 
@@ -28,7 +28,11 @@ _INDEX_OF: Final[Mapping[FilterKind, models.PayloadSchemaType]] = {
 _KIND_OF: Final = {index: kind for kind, index in _INDEX_OF.items()}
 _AVAILABILITY = ("available_from", "available_until")
 _VECTORS_CACHED = 4_096
-_FACETS_CACHED = 16_384
+_FEATURES_CACHED = 32_768
+
+
+Shown = tuple[str, Mapping[str, Any]]
+"""Item id and features: what a list of items shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,15 @@ class ItemPoint:
 
 
 class ItemPoints:
-    """Reads and writes items. Vectors of the newest used items stay in memory."""
+    """Reads and writes items. Vectors and features of the last used ones stay in memory, which is
+    right as long as this object is the only writer.
+    """
 
     def __init__(self, store: VectorStore, dim: int, filter_keys_max: int) -> None:
         self._store, self._dim = store, dim
         self._filter_keys_max = filter_keys_max
         self._vectors: LRUCache[tuple[str, str], Vector] = LRUCache(_VECTORS_CACHED)
-        self._facets: LRUCache[tuple[str, str], Mapping[str, Any]] = LRUCache(_FACETS_CACHED)
+        self._features: LRUCache[str, Shown] = LRUCache(_FEATURES_CACHED)
         self.filter_kinds: dict[str, FilterKind] = {}
         self.availability = False
         self.version = 0
@@ -78,11 +84,22 @@ class ItemPoints:
         return {stored.item.item_id: stored for stored in points}
 
     async def features(self, tenant: str, item_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Return the features of those of the items that are known; may be a little old."""
-        found = {i: self._facets[tenant, i] for i in item_ids if (tenant, i) in self._facets}
-        missing = [item_id for item_id in item_ids if item_id not in found]
-        for item_id, stored in (await self.get(tenant, missing)).items():
-            found[item_id] = self._facets[tenant, item_id] = stored.item.features
+        """Return the features of those of the items that are known."""
+        found = await self.shown([item_point(tenant, item_id) for item_id in item_ids])
+        return dict(found.values())
+
+    async def shown(self, points: Sequence[str]) -> dict[str, Shown]:
+        """Return item id and features by point id, of those of the points that are known."""
+        found = {p: self._features[p] for p in points if p in self._features}
+        missing = [p for p in points if p not in found]
+        if missing:
+            records = await self._store.retrieve(
+                ITEMS, missing, with_payload=["item_id", "features"]
+            )
+            for record in records:
+                payload, point_id = record.payload or {}, str(record.id)
+                shown = (payload["item_id"], payload["features"])
+                found[point_id] = self._features[point_id] = shown
         return found
 
     async def vectors(self, tenant: str, item_ids: Sequence[str]) -> dict[str, Vector]:
@@ -118,7 +135,7 @@ class ItemPoints:
         """Drop what is in memory of changed items."""
         for key in keys:
             self._vectors.pop(key, None)
-            self._facets.pop(key, None)
+            self._features.pop(item_point(*key), None)
         self.version += 1
 
     async def pending(self, limit: int) -> list[ItemPoint]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -49,9 +50,14 @@ def scoped(
     must_not: Sequence[models.Condition] = (),
 ) -> models.Filter:
     """Make a filter that never leaves the tenant."""
-    return models.Filter(
-        must=[equals("tenant", tenant), *must], must_not=list(must_not) if must_not else None
+    return models.Filter.model_construct(
+        must=[_tenant_is(tenant), *must], must_not=list(must_not) or None
     )
+
+
+@lru_cache(maxsize=1_024)
+def _tenant_is(tenant: str) -> models.FieldCondition:
+    return equals("tenant", tenant)
 
 
 async def upsert_paced(

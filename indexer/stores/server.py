@@ -10,7 +10,7 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException
 
 from indexer.errors import StoreError, StoreUnavailable
-from indexer.ports import PointId
+from indexer.ports import Hit, PointId
 
 __all__ = ["ServerStore"]
 
@@ -138,7 +138,7 @@ class ServerStore:
         limit: int = 10,
         offset: int = 0,
         with_payload: bool | Sequence[str] = True,
-    ) -> list[models.ScoredPoint]:
+    ) -> list[Hit]:
         async with _ours(collection_name):
             response = await self._client.query_points(
                 collection_name,
@@ -151,7 +151,7 @@ class ServerStore:
                 offset=offset,
                 with_payload=_listed(with_payload),
             )
-        return response.points
+        return [Hit(str(p.id), p.score, p.payload or {}) for p in response.points]
 
     async def scroll(
         self,

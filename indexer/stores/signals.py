@@ -84,7 +84,7 @@ class Signals:
             offset=offset,
             with_payload=["item_id"],
         )
-        return [((p.payload or {})["item_id"], p.score) for p in found]
+        return [(p.payload["item_id"], p.score) for p in found]
 
     async def delete(self, tenant: str, item_ids: Sequence[str]) -> None:
         """Forget items."""

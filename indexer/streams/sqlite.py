@@ -36,7 +36,8 @@ class SqliteLog:
         self._loop = asyncio.get_running_loop()
         self._queue_max = queue_max
         self._waiting = 0
-        self._wakes: list[Callable[[], None]] = []
+        self._event_wakes: list[Callable[[], None]] = []
+        self._item_wakes: list[Callable[[], None]] = []
         self._futures: dict[Job, asyncio.Future[Any]] = {}
         self._tail: list[EventRecord] = []
         self._reader = _connect(path)
@@ -84,7 +85,10 @@ class SqliteLog:
             )
             return _last(connection, "items") if rows else 0
 
-        return await self._call(write)
+        last = await self._call(write)
+        for wake in self._item_wakes:
+            wake()
+        return last
 
     async def read(self, after: int, limit: int) -> list[EventRecord]:
         """See `EventLog.read`."""
@@ -109,9 +113,13 @@ class SqliteLog:
             for seq, tenant, item_id, body in rows
         ]
 
-    def on_append(self, wake: Callable[[], None]) -> None:
-        """See `EventLog.on_append`."""
-        self._wakes.append(wake)
+    def on_events(self, wake: Callable[[], None]) -> None:
+        """See `EventLog.on_events`."""
+        self._event_wakes.append(wake)
+
+    def on_items(self, wake: Callable[[], None]) -> None:
+        """See `EventLog.on_items`."""
+        self._item_wakes.append(wake)
 
     async def find(self, tenant: str, user_id: str, event_id: str) -> EventRecord | None:
         """Return one event, or None."""
@@ -251,7 +259,7 @@ class SqliteLog:
                 future.set_exception(job.error)
             else:
                 future.set_result(job.result)
-        for wake in self._wakes:
+        for wake in self._event_wakes:
             wake()
 
     def _remember(self, records: list[EventRecord]) -> None:

@@ -30,8 +30,8 @@ _ITEMS_FOR_SEARCH: Final = 20_000
 _NEW_ITEM_SHARE: Final = 0.02
 _FRESH_EVENTS, _BATCHES, _BATCH = 300, 20, 100
 _SEARCH_CONNECTIONS, _SEARCHES = 16, 6_000
-_CATEGORIES = "fantasy crime travel cooking history poetry science comics music art".split()
-_WORDS = "red night river stone glass winter city dream iron garden wolf paper salt moon".split()
+_CATEGORIES = ["fantasy", "crime", "travel", "cooking", "history", "poetry", "science", "music"]
+_WORDS = ["red", "night", "river", "stone", "glass", "winter", "city", "dream", "iron", "wolf"]
 _READY_S = 30.0
 
 

@@ -53,7 +53,7 @@ class StandIn:
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve())
         try:
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.01)
             yield f"http://127.0.0.1:{self.port}/v1"
         finally:
