@@ -21,7 +21,6 @@ from indexer.domain.fold import Arrival, FoldRules, fold, resolve
 from indexer.domain.items import Item
 from indexer.domain.state import UserState
 from indexer.domain.vectors import Vector
-from indexer.errors import InvalidInput
 from indexer.ports import Changes, EventLog, EventRecord, ItemRecord, UserChange
 from indexer.progress import Outcome, Outcomes
 from indexer.stores.items import ItemPoints
@@ -56,8 +55,11 @@ class Applier:
         self._terms, self._signals, self._changes = terms, signals, changes
         self._outcomes, self._telemetry, self._rules = outcomes, telemetry, rules
 
-    async def apply(self, records: Sequence[EventRecord]) -> None:
-        """Fold ``records``, in log order; doing it twice changes nothing more."""
+    async def apply(self, records: Sequence[EventRecord]) -> set[tuple[str, str]]:
+        """Fold ``records``, in log order; doing it twice changes nothing more.
+
+        Returns the (tenant, text) of searches that wait for their text's vector.
+        """
         start = time.perf_counter()
         by_user: dict[UserKey, list[EventRecord]] = defaultdict(list)
         for record in records:
@@ -70,6 +72,7 @@ class Applier:
         await self._count(records, before)
         self._settle(records, {(s.tenant, s.user_id): s for s in after})
         self._telemetry.observe("pipeline", time.perf_counter() - start)
+        return _unknown_texts(records, vectors)
 
     async def resolve(self, tenant: str, refs: Sequence[str]) -> None:
         """Fold the events that waited for ``refs``, where those have vectors by now."""
@@ -146,7 +149,7 @@ class Applier:
         arrivals = [await self._arrival(state, record) for record in records]
         try:
             return fold(state, arrivals, vectors, self._rules)
-        except (InvalidInput, ArithmeticError, ValueError):
+        except Exception:  # noqa: BLE001 - counted below, for the event that is to blame
             return await self._fold_one_by_one(state, records, arrivals, vectors)
 
     async def _fold_one_by_one(
@@ -160,7 +163,7 @@ class Applier:
         for record, arrival in zip(records, arrivals, strict=True):
             try:
                 state = fold(state, [arrival], vectors, self._rules)
-            except (InvalidInput, ArithmeticError, ValueError) as exc:
+            except Exception as exc:  # noqa: BLE001 - the fold is pure: the event is to blame
                 reason = f"{type(exc).__name__}: {exc}"
                 await self._log.add_dead_letter(record, reason)
                 self._telemetry.count("events", "dead_letter")
@@ -228,3 +231,16 @@ class Applier:
             if state is not None and event.event_id not in state.waiting:
                 key = (event.tenant, event.user_id, event.event_id)
                 self._outcomes.settle(key, Outcome(state.version))
+
+
+def _unknown_texts(
+    records: Sequence[EventRecord], vectors: Mapping[str, Mapping[str, Vector]]
+) -> set[tuple[str, str]]:
+    refs = {(record.event.tenant, record.event.ref) for record in records}
+    return {
+        (tenant, text)
+        for tenant, ref in refs
+        if ref is not None
+        and (text := ref_text(ref)) is not None
+        and ref not in vectors.get(tenant, {})
+    }

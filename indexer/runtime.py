@@ -89,11 +89,11 @@ class Runtime:
 
     async def erase_user(self, tenant: str, user_id: str) -> int:
         """Delete all that is held of a user; return the number of events deleted."""
-        await self.drain()
-        erased = await self.log.erase_user(tenant, user_id)
-        self.refresher.drop((tenant, user_id))
-        await self.states.delete(tenant, user_id)
-        await self.profiles.delete(tenant, user_id)
+        async with self.worker.turn:
+            erased = await self.log.erase_user(tenant, user_id)
+            self.refresher.drop((tenant, user_id))
+            await self.states.delete(tenant, user_id)
+            await self.profiles.delete(tenant, user_id)
         await self.changes.publish([UserChange(tenant, user_id, 0)])
         await self.store.flush()
         return erased

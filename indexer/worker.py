@@ -52,6 +52,7 @@ class Worker:
         self._texts: dict[tuple[str, str], None] = {}
         self._texts_wake = asyncio.Event()
         self.progress = Progress(offset)
+        self.turn = asyncio.Lock()  # held while user states change
         log.on_events(self._wake.set)
 
     def items_ready(self, tenant: str, item_ids: Sequence[str]) -> None:
@@ -114,36 +115,35 @@ class Worker:
     async def _catch_up(self) -> None:
         while True:
             await self._resolve_known()
-            records = await self._log.read(self.progress.offset, self._batch_max)
-            if not records:
-                return
-            if self._flush_interval_s and len(records) < self._batch_max:
-                await asyncio.sleep(self._flush_interval_s)
-                records = await self._log.read(self.progress.offset, self._batch_max)
-            await self._applier.apply(records)
-            self._embed_texts(records)
+            async with self.turn:
+                records = await self._batch()
+                if not records:
+                    return
+                for tenant, text in await self._applier.apply(records):
+                    self._want_text(tenant, text)
             self.progress.advance(records[-1].offset)
             self._telemetry.lag.set(await self.depth())
+
+    async def _batch(self) -> list[EventRecord]:
+        """Read the next micro-batch; give one that is not full the time to fill."""
+        records = await self._log.read(self.progress.offset, self._batch_max)
+        if records and self._flush_interval_s and len(records) < self._batch_max:
+            await asyncio.sleep(self._flush_interval_s)
+            records = await self._log.read(self.progress.offset, self._batch_max)
+        return records
 
     async def _resolve_known(self) -> None:
         while self._known:
             tenant = next(iter(self._known))[0]
             refs = [ref for t, ref in self._known if t == tenant][:_REFS_AT_ONCE]
-            await self._applier.resolve(tenant, refs)
+            async with self.turn:
+                await self._applier.resolve(tenant, refs)
             for ref in refs:
                 self._known.pop((tenant, ref), None)
 
-    def _embed_texts(self, records: Sequence[EventRecord]) -> None:
-        for record in records:
-            ref = record.event.ref
-            if ref is not None:
-                self._want_text(record.event.tenant, ref)
-
-    def _want_text(self, tenant: str, ref: str) -> None:
-        text = ref_text(ref)
-        if text is not None:
-            self._texts[tenant, text] = None
-            self._texts_wake.set()
+    def _want_text(self, tenant: str, text: str) -> None:
+        self._texts[tenant, text] = None
+        self._texts_wake.set()
 
     def _refs_ready(self, tenant: str, refs: Sequence[str]) -> None:
         self._known.update(((tenant, ref), None) for ref in refs)
@@ -152,5 +152,6 @@ class Worker:
     async def _sweep(self) -> None:
         for (tenant, _), refs in await self._states.waiting():
             for ref in refs:
-                self._want_text(tenant, ref)
+                if (text := ref_text(ref)) is not None:
+                    self._want_text(tenant, text)
             self._refs_ready(tenant, refs)
