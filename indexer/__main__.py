@@ -150,7 +150,7 @@ async def _load(
             )
         )
         for file in files:
-            task = bar.add_task(file, total=_size(file), rows=0)
+            task = bar.add_task(file, total=size_of(file), rows=0)
 
             def show(read: int, report: LoadReport, task: object = task) -> None:
                 bar.update(task, completed=read, rows=report.read)  # type: ignore[arg-type]
@@ -159,13 +159,6 @@ async def _load(
             rejected = None if stop else reject_file or Path(f"{name}.rejected.jsonl")
             reports[file] = await load(file, sink, kind=kind, reject_file=rejected, progress=show)
     return reports
-
-
-def _size(file: str) -> int | None:
-    try:
-        return size_of(file)
-    except OSError:
-        return None  # the load itself will say what is wrong
 
 
 async def _run(settings: Settings, until_idle: bool) -> None:

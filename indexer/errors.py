@@ -9,7 +9,7 @@
     ├── NotFound               no such item or user
     ├── EventConflict          a known event_id came with another body
     ├── NotApplied             a position was not folded in time
-    ├── ItemNotEmbedded        an item is known, its embedding still to come
+    ├── ItemNotEmbedded        an item is known, its embedding still to come (retryable)
     ├── LogError               the event log refused or failed (retryable)
     ├── Overloaded             a named bound is reached (retryable)
     ├── StoreError             the vector store refused or failed

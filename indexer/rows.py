@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +26,11 @@ _ITEM_FIELDS: Final = {"item_id", "features", "text", "available_from", "availab
 _EVENT_FIELDS: Final = {
     "event_id", "user_id", "event_type", "item_id", "value", "query", "timestamp", "retracts",
 }  # fmt: skip
+_VERBATIM: Final = {"item_id", "user_id", "event_id", "retracts", "query", "text", "features"}
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
+_INTEGER_MAX, _DIGITS_MAX = 2**53, 300
 _LIST_SEPARATOR = "|"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARQUET_BATCH = 1_000
 
 
@@ -41,7 +47,7 @@ class Row:
 
 def size_of(path: str) -> int | None:
     """Return the bytes that `Row.read` will run up to; None where that cannot be told."""
-    return None if path == "-" else Path(path).stat().st_size
+    return Path(path).stat().st_size if path != "-" and Path(path).exists() else None
 
 
 def kind_of(fields: Mapping[str, Any]) -> Kind:
@@ -71,7 +77,7 @@ def read_rows(path: str) -> Iterator[Row]:
                 raise InvalidInput(
                     f"{path}: .jsonl, .csv, .tsv (each may end in .gz) and .parquet are accepted"
                 )
-    except (OSError, EOFError) as exc:
+    except (OSError, EOFError, zlib.error, csv.Error) as exc:
         raise InvalidInput(f"{path}: {getattr(exc, 'strerror', None) or exc}") from exc
 
 
@@ -91,6 +97,7 @@ def _opened(path: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
 
 def _json_lines(raw: IO[bytes], lines: IO[bytes]) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
+        line = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
         if not line.strip():
             continue
         text = line.decode("utf-8", "replace").rstrip("\r\n")
@@ -107,15 +114,32 @@ def _json_lines(raw: IO[bytes], lines: IO[bytes]) -> Iterator[Row]:
 
 def _csv(raw: IO[bytes], lines: IO[bytes], delimiter: str) -> Iterator[Row]:
     text = io.TextIOWrapper(lines, encoding="utf-8-sig", errors="replace", newline="")
-    reader = csv.DictReader(text, delimiter=delimiter)
-    for cells in reader:
-        shown = orjson.dumps(cells, option=orjson.OPT_NON_STR_KEYS).decode()
-        if None in cells or None in cells.values():
-            reason = f"{len(reader.fieldnames or [])} columns are expected"
-            yield Row(reader.line_num, _told(raw), None, shown, reason)
-            continue
-        filled = {name: _cell(value) for name, value in cells.items() if value != ""}
-        yield Row(reader.line_num, _told(raw), _gathered(filled), shown)
+    try:
+        reader = csv.DictReader(text, delimiter=delimiter)
+        for cells in reader:
+            yield _csv_row(reader, cells, _told(raw))
+    finally:
+        text.detach()  # the file below is closed by who opened it
+
+
+def _csv_row(reader: csv.DictReader[str], cells: dict[str, Any], read: int) -> Row:
+    shown = orjson.dumps(cells, option=orjson.OPT_NON_STR_KEYS).decode()
+    if None in cells or None in cells.values():
+        reason = f"{len(reader.fieldnames or [])} columns are expected"
+        return Row(reader.line_num, read, None, shown, reason)
+    filled = {
+        name: value if name in _VERBATIM else _cell(value)
+        for name, value in cells.items()
+        if value != ""
+    }
+    return _row(reader.line_num, read, filled, shown)
+
+
+def _row(number: int, read: int, cells: Mapping[str, Any], shown: str) -> Row:
+    try:
+        return Row(number, read, _gathered(cells), shown)
+    except ValueError as exc:
+        return Row(number, read, None, shown, f"features: {exc}")
 
 
 def _parquet(path: str) -> Iterator[Row]:
@@ -133,7 +157,7 @@ def _parquet(path: str) -> Iterator[Row]:
                 number += 1
                 filled = {k: _plain(v) for k, v in cells.items() if v is not None}
                 shown = orjson.dumps(filled, default=str).decode()
-                yield Row(number, size * number // rows, _gathered(filled), shown)
+                yield _row(number, size * number // rows, filled, shown)
     except ArrowException as exc:
         raise InvalidInput(f"{path}: {exc}") from exc
 
@@ -148,7 +172,9 @@ def _gathered(cells: Mapping[str, Any]) -> dict[str, Any]:
     item = {k: v for k, v in cells.items() if k in _ITEM_FIELDS}
     features = item.get("features", {})
     if isinstance(features, str):
-        features = orjson.loads(features) if features.startswith("{") else {"features": features}
+        features = orjson.loads(features)
+    if not isinstance(features, dict):
+        raise ValueError("a column of this name must hold JSON objects")
     other = {k: v for k, v in cells.items() if k not in _ITEM_FIELDS}
     if "item_id" in item:
         item["item_id"] = str(item["item_id"])
@@ -156,28 +182,22 @@ def _gathered(cells: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(text: str) -> Any:
-    """Read a CSV cell: a list where there is a ``|``, a number where that loses nothing."""
+    """Read a CSV cell: a list where there is a ``|``, a number where it is written as one.
+
+    ``007``, ``+49`` and ``1e5`` are codes rather than numbers, and stay as they are.
+    """
     if _LIST_SEPARATOR in text:
         return [part.strip() for part in text.split(_LIST_SEPARATOR) if part.strip()]
-    for read in (int, float):
-        try:
-            number = read(text)
-        except ValueError:
-            continue
-        if read is float or str(number) == text:
-            return number if text.lstrip("+-")[:1] not in "nNiI" and not _padded(text) else text
+    if _NUMBER.fullmatch(text) and len(text) <= _DIGITS_MAX:
+        number = float(text) if "." in text else int(text)
+        return number if abs(number) <= _INTEGER_MAX else text
     return text
-
-
-def _padded(text: str) -> bool:
-    """Whether a number is written as a code is: ``007``."""
-    return len(text) > 1 and text[0] == "0" and text[1] != "."
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(one) for one in value]
-    if isinstance(value, (str, int, float, bool)):
+    if isinstance(value, (str, int, float, bool, dict)):
         return value
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ __all__ = ["DAY_S", "Settings", "load_settings", "unknown_variables"]
 
 PREFIX: Final = "RECSVC_"
 DAY_S: Final = 86_400.0
+_HTTP_URL = r"https?://[^\s/:]+(:[^\s/:@]*@[^\s/:]+)?(:\d+)?(/\S*)?"
+_PASSWORD = re.compile(r"//[^/@\s]*@")
 _OUTSIDE = {"RECSVC_TEST_QDRANT_URL"}
 
 
@@ -59,9 +62,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("./data"), description="Where the embedded parts keep their state.")
     qdrant_url: Annotated[
         str,
-        _one_of_urls(
-            r"edge", r"memory", r"https?://\S+", accepted="edge, memory, http(s)://host:6333"
-        ),
+        _one_of_urls(r"edge", r"memory", _HTTP_URL, accepted="edge, memory, http(s)://host:6333"),
     ] = Field(
         "edge",
         description="`edge`: Qdrant Edge, in process, in the data directory. `memory`: "
@@ -82,7 +83,7 @@ class Settings(BaseSettings):
     )
     cache_enabled: bool = Field(True, description="Whether answers are cached at all.")
     provider_base_url: (
-        Annotated[str, _one_of_urls(r"https?://\S+", accepted="http(s)://host/v1")] | None
+        Annotated[str, _one_of_urls(_HTTP_URL, accepted="http(s)://host/v1")] | None
     ) = Field(
         None,
         validation_alias=_read_from(
@@ -137,7 +138,7 @@ class Settings(BaseSettings):
     half_life_popularity_s: Annotated[float, Field(gt=0)] = Field(
         14 * DAY_S, description="Half-life of an event's part in an item's popularity, in seconds."
     )
-    event_weights: Annotated[Mapping[str, float], Field()] = Field(
+    event_weights: Annotated[Mapping[str, float], NoDecode] = Field(
         default_factory=dict,
         validate_default=True,
         description="JSON object of event type to weight, added to the defaults; 0 counts "
@@ -191,18 +192,36 @@ class Settings(BaseSettings):
         pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
         return {name: kind for name, _, kind in pairs}
 
+    @field_validator("event_weights", mode="before")
+    @classmethod
+    def _read_object(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as exc:
+            raise ValueError('a JSON object is accepted, such as {"view": 0.5}') from exc
+
+    @field_validator("provider_api_key", "qdrant_api_key", mode="before")
+    @classmethod
+    def _strip(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
+
     @field_validator("event_weights", mode="after")
     @classmethod
     def _with_defaults(cls, value: Mapping[str, float]) -> Mapping[str, float]:
         for name, weight in value.items():
-            if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or abs(weight) > 100:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or not abs(weight) <= 100:
                 raise ValueError(f"{name}: {weight}; a lower-case name and -100 to 100 is accepted")
         return {**DEFAULT_WEIGHTS, **value}
 
     @model_validator(mode="after")
     def _half_lives_in_order(self) -> Settings:
         if self.half_life_short_s > self.half_life_long_s:
-            raise ValueError("RECSVC_HALF_LIFE_SHORT_S must not exceed RECSVC_HALF_LIFE_LONG_S")
+            raise ValueError(
+                f"RECSVC_HALF_LIFE_SHORT_S={self.half_life_short_s:.0f} must not exceed "
+                f"RECSVC_HALF_LIFE_LONG_S={self.half_life_long_s:.0f}"
+            )
         return self
 
     @property
@@ -244,5 +263,5 @@ def _line(loc: tuple[str | int, ...], message: str, value: object) -> str:
         return message
     name = str(loc[0]).upper()
     variable = name if name.startswith((PREFIX, "HOLYSHEEP_", "OPENAI_")) else PREFIX + name
-    shown = "***" if "KEY" in variable and not variable.endswith("KEYS") else repr(value)
-    return f"{variable}={shown}: {message[:1].lower()}{message[1:]}"
+    shown = "***" if variable.endswith("_API_KEY") else _PASSWORD.sub("//***@", repr(value))
+    return f"{variable}={shown}: {message}"

@@ -47,6 +47,7 @@ _STRING_MAX = 8_192
 _INTEGER_MAX = 2**53
 _METADATA_MAX = 16_384
 _DEPTH_MAX = 16
+_NOT_BLANK = r"\S"
 _FEATURE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
 T = TypeVar("T")
@@ -104,6 +105,8 @@ def _features(features: dict[str, Any]) -> dict[str, Any]:
         if len(values) > _LIST_MAX:
             raise ValueError(f"{name!r}: a list of {len(values)}, at most {_LIST_MAX}")
         for one in values:
+            if one is None and value is not None:
+                raise ValueError(f"{name!r}: null in a list")
             _scalar(name, one)
         if len({_sort(one) for one in values}) > 1:
             raise ValueError(f"{name!r}: a list must not mix strings, numbers and booleans")
@@ -172,7 +175,7 @@ class EventIn(_Wire):
         None, description="Creates the item when it is unknown; else ignored."
     )
     value: Annotated[float, Field(ge=1, le=5)] | None = Field(None, description="`rate`: 1 to 5.")
-    query: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    query: Annotated[str, Field(max_length=1000, pattern=_NOT_BLANK)] | None = None
     timestamp: Timestamp | None = Field(None, description="Unix seconds or ISO 8601; default now.")
     retracts: Id | None = Field(None, description="`retract`: the event_id that is undone.")
     metadata: Metadata | None = None
@@ -215,7 +218,7 @@ class ItemIn(_Wire):
 
     item_id: Id
     features: Features
-    text: Annotated[str, Field(min_length=1, max_length=20_000)] | None = Field(
+    text: Annotated[str, Field(max_length=20_000, pattern=_NOT_BLANK)] | None = Field(
         None, description="What is embedded; made from the features when absent."
     )
     available_from: Moment | None = None

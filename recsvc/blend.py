@@ -17,7 +17,7 @@ import numpy as np
 from indexer.domain.profile import Profile
 from indexer.domain.state import UserState
 from indexer.domain.taste import DecayedSum, decay
-from indexer.domain.vectors import Vector, unit_or_none
+from indexer.domain.vectors import Vector, length, unit_or_none
 
 __all__ = ["Blend", "BlendRules", "Part", "blend", "mix"]
 
@@ -72,11 +72,10 @@ def blend(state: UserState, profile: Profile | None, rules: BlendRules, now: flo
         query = query + state.short.vector * np.float32(short)
     if share and profile is not None and profile.vector is not None:
         query = query + profile.vector * np.float32(share)
-    length = float(np.linalg.norm(query))
-    vector = unit_or_none(query)
+    vector, size = unit_or_none(query), length(query)
     if vector is None:
         return None
-    return Blend(vector, long / length, short / length, share / length)
+    return Blend(vector, long / size, short / size, share / size)
 
 
 def mix(parts: Sequence[Part]) -> tuple[Vector, list[Part]] | None:
@@ -87,9 +86,9 @@ def mix(parts: Sequence[Part]) -> tuple[Vector, list[Part]] | None:
     vector = unit_or_none(total)
     if vector is None:
         return None
-    length = float(np.linalg.norm(total))
-    return vector, [Part(part.reason, part.factor / length, part.vector) for part in parts]
+    size = length(total)
+    return vector, [Part(part.reason, part.factor / size, part.vector) for part in parts]
 
 
 def _length(total: DecayedSum) -> float:
-    return float(np.linalg.norm(total.vector)) if total.vector is not None else 1.0
+    return length(total.vector) if total.vector is not None else 1.0

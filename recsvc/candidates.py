@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ class Wanted:
     limit: int
     start: int = 0
     conditions: Conditions = field(default_factory=Conditions)
-    excluded: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()  # point ids
     diversity: float = 0.0
     now: float = 0.0
 
@@ -70,7 +70,7 @@ class Candidates:
             ITEMS,
             query,
             using="content",
-            query_filter=self._filter(wanted, self._excluded(wanted)),
+            query_filter=self._filter(wanted, _ids(wanted.excluded)),
             limit=wanted.limit,
             offset=wanted.start,
             with_payload=False,
@@ -91,7 +91,11 @@ class Candidates:
             page = await self._signals.popular(wanted.tenant, _POPULAR_PAGE, start)
             if page and top is None:
                 top = page[0][1]
-            heats = {item_id: heat for item_id, heat in page if item_id not in wanted.excluded}
+            heats = {
+                item_id: heat
+                for item_id, heat in page
+                if item_point(wanted.tenant, item_id) not in wanted.excluded
+            }
             features = await self._allowed(wanted, heats)
             found += [
                 Candidate(item_id, 2.0 ** (heats[item_id] - (top or 0.0)), features[item_id])
@@ -121,18 +125,11 @@ class Candidates:
         return {payload["item_id"]: payload["features"] for payload in payloads}
 
     async def _any(self, wanted: Wanted, limit: int, taken: set[str]) -> list[Candidate]:
-        excluded = [item_point(wanted.tenant, i) for i in {*taken, *wanted.excluded}]
-        denied = [models.HasIdCondition.model_construct(has_id=excluded)] if excluded else []
+        denied = _ids({*wanted.excluded, *(item_point(wanted.tenant, i) for i in taken)})
         records, _ = await self._store.scroll(
             ITEMS, self._filter(wanted, denied), limit=limit, with_payload=_FIELDS
         )
         return [_candidate(record.payload or {}, 0.0) for record in records]
-
-    def _excluded(self, wanted: Wanted) -> list[models.HasIdCondition]:
-        if not wanted.excluded:
-            return []
-        points = [item_point(wanted.tenant, item_id) for item_id in wanted.excluded]
-        return [models.HasIdCondition.model_construct(has_id=points)]
 
     def _filter(
         self,
@@ -147,6 +144,10 @@ class Candidates:
                 models.FieldCondition(key="available_until", range=models.Range(lte=wanted.now)),
             ]
         return scoped(wanted.tenant, [*only, *wanted.conditions.must], must_not)
+
+
+def _ids(points: Collection[str]) -> list[models.HasIdCondition]:
+    return [models.HasIdCondition.model_construct(has_id=list(points))] if points else []
 
 
 def _candidate(payload: Mapping[str, Any], score: float) -> Candidate:

@@ -16,7 +16,7 @@ from indexer.domain.events import ref_item, ref_text
 from indexer.domain.profile import Profile, term_text
 from indexer.domain.state import Entry, UserState
 from indexer.domain.taste import decay
-from indexer.domain.vectors import Vector
+from indexer.domain.vectors import Vector, length
 from recsvc.blend import Blend, BlendRules, Part
 
 __all__ = ["event_parts", "profile_parts", "reasons"]
@@ -49,11 +49,11 @@ def profile_parts(profile: Profile, query: Blend, terms: Mapping[str, Vector]) -
     total = np.sum(
         [np.float32(profile.weights[term]) * vector for term, vector in known.items()], axis=0
     )
-    length = float(np.linalg.norm(total)) if known else 1.0
+    size = (length(total) if known else 0.0) or 1.0
     return [
         Part(
             {"kind": "profile", "feature": term, "weight": profile.weights[term]},
-            query.profile * profile.weights[term] / length,
+            query.profile * profile.weights[term] / size,
             vector,
         )
         for term, vector in known.items()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from cachetools import LRUCache
+
 from indexer.domain.events import item_ref as ref_of_item
 from indexer.domain.events import ref_item, ref_text, text_ref
+from indexer.domain.ids import item_point
 from indexer.domain.profile import Profile, term_text
 from indexer.domain.state import UserState
 from indexer.domain.vectors import Vector
@@ -26,6 +29,7 @@ from recsvc.pages import next_cursor, start_of
 __all__ = ["Options", "Recommender", "Session"]
 
 _NEGATIVE_FACTOR = -0.5
+_SEEN_CACHED = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Recommender:
             settings.half_life_long_s,
             settings.half_life_short_s,
         )
+        self._seen_points: LRUCache[tuple[str, str], tuple[int, frozenset[str]]]
+        self._seen_points = LRUCache(_SEEN_CACHED)
         if cache is not None:
             runtime.changes.subscribe(self._forget)
 
@@ -81,7 +87,8 @@ class Recommender:
         Raises:
             InvalidInput: nothing to go by, or an unknown item.
         """
-        wanted = self._wanted(tenant, options, frozenset((*session.items, *session.negative_items)))
+        shown = _points(tenant, (*session.items, *session.negative_items))
+        wanted = self._wanted(tenant, options, shown)
         parts, degraded = await self._session_parts(tenant, session)
         mixed = mix(parts)
         if mixed is None:
@@ -114,7 +121,7 @@ class Recommender:
             if not await self._runtime.items.get(tenant, [item_id]):
                 raise NotFound(f"no item {item_id!r}")
             raise ItemNotEmbedded(f"item {item_id!r} is not embedded yet; ask again shortly")
-        wanted = self._wanted(tenant, options, frozenset([item_id]))
+        wanted = self._wanted(tenant, options, _points(tenant, [item_id]))
         found = await self._candidates.nearest(vector, wanted)
         parts = [Part({"kind": "similar", "item_id": item_id}, 1.0, vector)]
         return {
@@ -154,8 +161,7 @@ class Recommender:
         rules: BlendRules,
         options: Options,
     ) -> dict[str, Any]:
-        seen = frozenset(state.seen) if options.exclude_seen else frozenset()
-        wanted = self._wanted(state.tenant, options, seen)
+        wanted = self._wanted(state.tenant, options, self._seen(state, options))
         found = await self._candidates.nearest(query.vector, wanted)
         parts: list[Part] = []
         if options.explain:
@@ -170,8 +176,7 @@ class Recommender:
         }
 
     async def _popular(self, state: UserState, options: Options) -> dict[str, Any]:
-        seen = frozenset(state.seen) if options.exclude_seen else frozenset()
-        wanted = self._wanted(state.tenant, options, seen)
+        wanted = self._wanted(state.tenant, options, self._seen(state, options))
         found = await self._candidates.popular(wanted)
         return {
             **self._user_head(state, "popular"),
@@ -191,13 +196,24 @@ class Recommender:
             "strategy": strategy,
         }
 
+    def _seen(self, state: UserState, options: Options) -> frozenset[str]:
+        """Return the points of the items that the user has touched; derived once a version."""
+        if not options.exclude_seen or not state.seen:
+            return frozenset()
+        key = (state.tenant, state.user_id)
+        version, points = self._seen_points.get(key, (-1, frozenset()))
+        if version != state.version:
+            points = _points(state.tenant, state.seen)
+            self._seen_points[key] = (state.version, points)
+        return points
+
     def _wanted(self, tenant: str, options: Options, excluded: frozenset[str]) -> Wanted:
         return Wanted(
             tenant=tenant,
             limit=options.limit,
             start=start_of(options.cursor),
             conditions=parse_filters(options.filters, self._runtime.items.filter_kinds),
-            excluded=excluded | frozenset(options.exclude),
+            excluded=excluded | _points(tenant, options.exclude) if options.exclude else excluded,
             diversity=options.diversity,
             now=time.time(),
         )
@@ -297,6 +313,10 @@ def _popular(found: Sequence[Candidate], options: Options) -> list[dict[str, Any
         }
         for candidate in found
     ]
+
+
+def _points(tenant: str, item_ids: Iterable[str]) -> frozenset[str]:
+    return frozenset(item_point(tenant, item_id) for item_id in item_ids)
 
 
 def _now() -> str:

@@ -106,7 +106,7 @@ class SessionIn(ListParams):
 
     items: list[Id] = Field(default_factory=list, max_length=_SESSION_ITEMS_MAX)
     negative_items: list[Id] = Field(default_factory=list, max_length=_SESSION_ITEMS_MAX)
-    text: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    text: Annotated[str, Field(max_length=1000, pattern=r"\S")] | None = None
     weights: dict[
         Annotated[str, Field(min_length=1, max_length=128)], Annotated[float, Field(ge=-1, le=1)]
     ] = Field(default_factory=dict, max_length=50, description="`feature=value` to -1..1.")

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from indexer.domain.ids import DEFAULT_TENANT, is_id
 from indexer.errors import NotFound, SettingsError
@@ -24,6 +24,7 @@ SCOPES: Final = ("read", "write", "admin")
 """`read`: recommendations and items. `write`: events, catalogue. `admin`: users' data, stats."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +132,21 @@ def _read(path: Path) -> list[ApiKey]:
         return []
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("keys", [])
-        keys = [
-            ApiKey(row["name"], row["sha256"], tuple(row["scopes"]), row["tenant"]) for row in rows
-        ]
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as exc:
-        raise SettingsError(f"RECSVC_API_KEYS_FILE={str(path)!r} cannot be read: {exc}") from exc
-    for key in keys:
-        if not set(key.scopes) <= set(SCOPES) or not is_id(key.tenant):
-            raise SettingsError(
-                f"RECSVC_API_KEYS_FILE: key {key.name!r} has scopes {list(key.scopes)} and tenant "
-                f"{key.tenant!r}; scopes of {', '.join(SCOPES)} are accepted"
-            )
-    return keys
+        return [_key(row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise SettingsError(f"RECSVC_API_KEYS_FILE={str(path)!r} cannot be read: {exc!r}") from exc
+
+
+def _key(row: Mapping[str, Any]) -> ApiKey:
+    key = ApiKey(row["name"], row["sha256"], tuple(row["scopes"]), row["tenant"])
+    if not _NAME.fullmatch(key.name) or not _DIGEST.fullmatch(key.sha256):
+        raise ValueError(f"key {key.name!r} needs a name of 1..64 characters and a SHA-256 in hex")
+    if not set(key.scopes) <= set(SCOPES) or not is_id(key.tenant):
+        raise ValueError(
+            f"key {key.name!r} has scopes {list(key.scopes)} and tenant {key.tenant!r}; "
+            f"scopes of {', '.join(SCOPES)} and a tenant id are accepted"
+        )
+    return key
 
 
 def _hash(key: str) -> str:

@@ -128,8 +128,11 @@ class _Draft:
         self._unsee(entry)
         if self.waiting.pop(target, None) is None and entry.ref in vectors:
             self.accumulate(entry, vectors[entry.ref], undo=True)
+            self._step_back(entry)
 
     def accumulate(self, entry: Entry, vector: Vector, *, undo: bool = False) -> None:
+        if entry.weight == 0.0:
+            return
         rules = self.rules
         age_s = entry.timestamp - self.reference_s
         if age_s > 0.0:
@@ -140,6 +143,17 @@ class _Draft:
         self.short = _plus(self.short, vector, entry, -age_s, rules.half_life_short_s, undo)
         if entry.weight > 0.0:
             self.positives += -1 if undo else 1
+
+    def _step_back(self, undone: Entry) -> None:
+        """Refer the sums to the newest event left, so that an old taste does not pass as fresh."""
+        left = [k.timestamp for k in self.window if k.weight and k.event_id not in self.waiting]
+        if undone.timestamp < self.reference_s or not left:
+            return
+        newest = max(left)
+        age_s = newest - self.reference_s
+        self.long = self.long.at(age_s, self.rules.half_life_long_s)
+        self.short = self.short.at(age_s, self.rules.half_life_short_s)
+        self.reference_s = newest
 
     def finish(self) -> UserState:
         rules = self.rules
@@ -169,7 +183,12 @@ class _Draft:
 
     def _unsee(self, entry: Entry) -> None:
         item_id = ref_item(entry.ref)
-        if item_id is not None and all(kept.ref != entry.ref for kept in self.window):
+        if item_id is None:
+            return
+        left = [kept.timestamp for kept in self.window if kept.ref == entry.ref]
+        if left:
+            self.seen[item_id] = max(left)
+        else:
             self.seen.pop(item_id, None)
 
 

@@ -45,7 +45,11 @@ def item_text(item: Item, text_features: Set[str]) -> str:
     """
     if item.text:
         return item.text[:_TEXT_MAX]
-    free = [str(v) for k, v in item.features.items() if k in text_features and v]
+    free = [
+        ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in item.features.items()
+        if name in text_features and value
+    ]
     named = [
         f"{name}: {', '.join(words)}"
         for name, value in item.features.items()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.domain.vectors import Vector
+from indexer.domain.vectors import Vector, length
 
 __all__ = ["DecayedSum", "decay"]
 
@@ -43,12 +43,15 @@ class DecayedSum:
         return DecayedSum(self.vector * np.float32(factor), self.mass * factor)
 
     def plus(self, vector: Vector, weight: float, *, undo: bool = False) -> DecayedSum:
-        """Add ``weight * vector``, or take an earlier addition of it back."""
+        """Add ``weight * vector``, or take an earlier addition of it back.
+
+        Where nothing but the rounding of what is taken back would remain, nothing remains.
+        """
         if weight == 0.0:
             return self
         sign = -1.0 if undo else 1.0
         mass = self.mass + sign * abs(weight)
-        if mass < _MASS_MIN:
+        if mass < max(_MASS_MIN, _CANCELLED * abs(weight) if undo else 0.0):
             return DecayedSum()
         step = vector * np.float32(sign * weight)
         return DecayedSum(step if self.vector is None else self.vector + step, mass)
@@ -58,4 +61,4 @@ class DecayedSum:
         """Whether likes and dislikes leave no direction beyond rounding."""
         if self.vector is None:
             return True
-        return float(np.linalg.norm(self.vector)) < _CANCELLED * self.mass
+        return length(self.vector) <= _CANCELLED * self.mass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from indexer.errors import InvalidVector
 
-__all__ = ["Vector", "checked", "unit", "unit_or_none"]
+__all__ = ["Vector", "checked", "length", "unit", "unit_or_none"]
 
 Vector = NDArray[np.float32]
 """One vector, ``(d,) float32``."""
@@ -23,10 +24,12 @@ def checked(vector: Sequence[float] | NDArray[np.floating], dim: int, what: str)
     Raises:
         InvalidVector: wrong rank or dimension, not finite, or (nearly) zero; names ``what``.
     """
-    array = np.asarray(vector, dtype=np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 it becomes inf, which is refused below
+        array = np.asarray(vector, dtype=np.float32)
     if array.shape != (dim,):
         raise InvalidVector(f"{what}: a vector of shape {array.shape}, expected ({dim},)")
-    squared = float(np.dot(array, array))
+    wide = array.astype(np.float64)  # the square of a finite float32 may not be one
+    squared = float(np.dot(wide, wide))
     if not np.isfinite(squared):
         raise InvalidVector(f"{what}: a vector with a number that is not finite")
     if squared < _TINY * _TINY:
@@ -37,14 +40,20 @@ def checked(vector: Sequence[float] | NDArray[np.floating], dim: int, what: str)
 def unit(vector: Sequence[float] | NDArray[np.floating], dim: int, what: str) -> Vector:
     """Return ``vector`` scaled to length one; raises as `checked` does."""
     array = checked(vector, dim, what)
-    return array / np.float32(np.sqrt(np.dot(array, array)))
+    wide = array.astype(np.float64)
+    return np.asarray(wide / np.sqrt(np.dot(wide, wide)), dtype=np.float32)
 
 
 def unit_or_none(vector: NDArray[np.floating] | None) -> Vector | None:
     """Return ``vector`` scaled to length one, or None where it has no direction."""
     if vector is None:
         return None
-    length = float(np.linalg.norm(vector))
-    if not np.isfinite(length) or length < _TINY:
+    size = length(vector)
+    if not math.isfinite(size) or size < _TINY:
         return None
-    return (vector / length).astype(np.float32)
+    return (vector / size).astype(np.float32)
+
+
+def length(vector: NDArray[np.floating]) -> float:
+    """Return the Euclidean length of ``(d,)``; several times faster than ``linalg.norm``."""
+    return math.sqrt(float(np.dot(vector, vector)))

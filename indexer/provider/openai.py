@@ -40,11 +40,13 @@ class OpenAIEmbedder:
         batch_max: int,
         max_retries: int,
         concurrency: int,
+        timeout_s: float,
     ) -> None:
         self.name = f"{model}/{dim}"
         self._client, self._telemetry = client, telemetry
         self._model, self._dim = model, dim
         self._batch_max, self._attempts = batch_max, max_retries + 1
+        self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(concurrency)
 
     @classmethod
@@ -65,7 +67,7 @@ class OpenAIEmbedder:
             limits=httpx.Limits(max_connections=options["concurrency"]),
             trust_env=False,
         )
-        return cls(client, telemetry, **options)
+        return cls(client, telemetry, timeout_s=timeout_s, **options)
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         """See `Embedder.embed`."""
@@ -73,8 +75,12 @@ class OpenAIEmbedder:
             list(texts[start : start + self._batch_max])
             for start in range(0, len(texts), self._batch_max)
         ]
-        rows = await asyncio.gather(*(self._batch(batch) for batch in batches))
-        return [vector for batch in rows for vector in batch]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._batch(batch)) for batch in batches]
+        except ExceptionGroup as failed:  # the first failure has cancelled the other batches
+            raise failed.exceptions[0] from None
+        return [vector for task in tasks for vector in task.result()]
 
     async def ping(self) -> None:
         """Embed one word: the endpoint answers, with the model and dimension asked for."""
@@ -120,10 +126,12 @@ class OpenAIEmbedder:
         }
         try:
             with self._telemetry.timed("embed"):
-                response = await self._client.post("embeddings", json=body)
-        except httpx.HTTPError as exc:
+                async with asyncio.timeout(self._timeout_s):
+                    response = await self._client.post("embeddings", json=body)
+        except (httpx.HTTPError, TimeoutError) as exc:
+            # Not its text: a refused header is quoted in it, and a header holds the key.
             raise EmbeddingUnavailable(
-                f"the provider does not answer: {type(exc).__name__} {exc}".rstrip()
+                f"the provider does not answer: {type(exc).__name__}"
             ) from exc
         if not response.is_success:
             status = response.status_code

@@ -15,10 +15,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import orjson
 import qdrant_edge as edge
@@ -223,7 +221,7 @@ class EdgeStore:
             shard.close()
 
     def _nearest_but(
-        self, request: _Nearest, skipped: frozenset[UUID], limit: int, offset: int
+        self, request: _Nearest, skipped: frozenset[str], limit: int, offset: int
     ) -> list[Hit]:
         """Search beyond the excluded points and drop them.
 
@@ -232,7 +230,7 @@ class EdgeStore:
         rank low, so a shorter search is tried first.
         """
         wanted = limit + offset
-        kept: list[Any] = []
+        kept: list[Hit] = []
         with self._using(request.collection) as shard:
             for extra in sorted({min(len(skipped), _SKIPPED_AT_ONCE), len(skipped)}):
                 found = shard.query(
@@ -243,16 +241,16 @@ class EdgeStore:
                         params=self._params(request.collection, wanted + extra, request.exact),
                     )
                 )
-                kept = [point for point in found if point.id not in skipped]
+                kept = _without(found, skipped, wanted)
                 if len(kept) >= wanted or len(found) < wanted + extra:
                     break
-            kept = kept[offset:wanted]
-            payloads: dict[Any, Any] = {}
+            kept = kept[offset:]
+            payloads: dict[str, Any] = {}
             if request.with_payload:
                 selector = convert.payload_selector(request.with_payload)
-                found_payloads = shard.retrieve([p.id for p in kept], selector, False)
-                payloads = {record.id: record.payload for record in found_payloads}
-            return [Hit(str(p.id), p.score, payloads.get(p.id) or {}) for p in kept]
+                found_payloads = shard.retrieve([hit.id for hit in kept], selector, False)
+                payloads = {str(record.id): record.payload for record in found_payloads}
+            return [Hit(hit.id, hit.score, payloads.get(hit.id) or {}) for hit in kept]
 
     def _without_sole_tenant(
         self, collection: str, source: models.Filter | None
@@ -288,11 +286,6 @@ class EdgeStore:
             yield shard
 
 
-@lru_cache(maxsize=131_072)
-def _uuid(point_id: str) -> UUID:
-    return UUID(point_id)
-
-
 class _Nearest:
     """A plain nearest-neighbour request without its exclusions."""
 
@@ -311,7 +304,7 @@ class _Nearest:
         self.rest, self.exact, self.with_payload = rest, exact, with_payload
 
 
-def _split_excluded(source: models.Filter) -> tuple[frozenset[UUID], models.Filter | None]:
+def _split_excluded(source: models.Filter) -> tuple[frozenset[str], models.Filter | None]:
     """Take the excluded point ids out of a filter's ``must_not``."""
     denied = source.must_not if isinstance(source.must_not, list) else []
     ids = [one for one in denied if isinstance(one, models.HasIdCondition)]
@@ -319,7 +312,19 @@ def _split_excluded(source: models.Filter) -> tuple[frozenset[UUID], models.Filt
         return frozenset(), source
     others = [one for one in denied if not isinstance(one, models.HasIdCondition)]
     rest = _rebuilt(source, must=source.must, must_not=others)
-    return frozenset(_uuid(str(i)) for one in ids for i in one.has_id), rest
+    return frozenset(str(i) for one in ids for i in one.has_id), rest
+
+
+def _without(found: Sequence[Any], skipped: frozenset[str], most: int) -> list[Hit]:
+    """Return the first ``most`` of the found points that are not skipped, without payloads."""
+    kept: list[Hit] = []
+    for point in found:
+        point_id = str(point.id)
+        if point_id not in skipped:
+            kept.append(Hit(point_id, point.score, {}))
+            if len(kept) == most:
+                break
+    return kept
 
 
 def _rebuilt(source: models.Filter, *, must: Any, must_not: Any) -> models.Filter | None:

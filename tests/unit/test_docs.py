@@ -1,0 +1,49 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from indexer.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_configuration_page_is_made_from_the_settings():
+    made = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "make_docs.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert made.returncode == 0, made.stderr
+
+
+def test_every_setting_is_described():
+    undescribed = [name for name, f in Settings.model_fields.items() if not f.description]
+    assert undescribed == []
+
+
+def test_the_compose_file_names_only_settings_that_exist():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert {"service", "qdrant", "redis", "kafka"} <= services.keys()
+    named = {n for n in services["service"]["environment"] if n.startswith("RECSVC_")}
+    known = {f"RECSVC_{name.upper()}" for name in Settings.model_fields}
+    assert named <= known
+
+
+def test_every_compose_service_is_checked_for_health():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert [name for name, service in services.items() if "healthcheck" not in service] == []
+
+
+def test_the_readme_is_short_and_runs_early():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150
+    assert any(line.startswith("scripts/demo") for line in lines[:40])
+    assert any(line.startswith("scripts/test") for line in lines[:40])
