@@ -79,7 +79,8 @@ class OpenAIEmbedder:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._batch(batch)) for batch in batches]
         except ExceptionGroup as failed:  # the first failure has cancelled the other batches
-            raise failed.exceptions[0] from None
+            first = failed.exceptions[0]
+            raise first from first.__cause__
         return [vector for task in tasks for vector in task.result()]
 
     async def ping(self) -> None:
