@@ -78,14 +78,6 @@ class VectorStore(Protocol):
 
     async def upsert(self, collection_name: str, points: Sequence[models.PointStruct]) -> None: ...
 
-    async def set_payload(
-        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
-    ) -> None: ...
-
-    async def overwrite_payload(
-        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
-    ) -> None: ...
-
     async def delete(self, collection_name: str, points: Sequence[PointId]) -> None: ...
 
     async def retrieve(

@@ -12,7 +12,7 @@ from indexer.runtime import Runtime
 from recsvc import problems
 from recsvc.bodies import body_schemas
 from recsvc.cache import open_cache
-from recsvc.hot import hot_routes
+from recsvc.hot import HotRoutes
 from recsvc.recommend import Recommender
 from recsvc.routes import routers
 from recsvc.security import Keyring
@@ -35,9 +35,9 @@ def create_app(runtime: Runtime, keyring: Keyring) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     recommender = Recommender(runtime, open_cache(runtime.settings))
-    app.state.service = Service(runtime, recommender, keyring)
+    app.state.service = service = Service(runtime, recommender, keyring)
     problems.install(app)
-    app.router.routes[:0] = hot_routes()
+    app.add_middleware(HotRoutes, service=service)
     for router in routers:
         app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -14,7 +14,15 @@ from starlette.exceptions import HTTPException
 
 from indexer import errors
 
-__all__ = ["BodyTooLarge", "Forbidden", "Problem", "Unauthorized", "install", "problem"]
+__all__ = [
+    "BodyTooLarge",
+    "Forbidden",
+    "Problem",
+    "Unauthorized",
+    "answer",
+    "install",
+    "problem",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -96,8 +104,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _ours(_: Request, exc: Exception) -> Response:
-    assert isinstance(exc, errors.RecsvcError)
+def answer(exc: errors.RecsvcError) -> Response:
+    """Make the response that an error of ours is answered with."""
     status, title = next(
         (_STATUS[kind] for kind in type(exc).__mro__ if kind in _STATUS),
         (500, "Internal Server Error"),
@@ -109,6 +117,11 @@ async def _ours(_: Request, exc: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     fields = exc.errors if isinstance(exc, errors.InvalidInput) else None
     return problem(status, title, str(exc), fields, headers)
+
+
+async def _ours(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, errors.RecsvcError)
+    return answer(exc)
 
 
 async def _parameters(_: Request, exc: Exception) -> Response:

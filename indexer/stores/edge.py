@@ -4,17 +4,15 @@ Every call holds the interpreter lock and takes well under a millisecond, so cal
 event loop itself. Nothing is ever optimised, as that would stop the process for seconds: vectors
 that are searched are kept flat with one bit a dimension, and the best few hundred are scored
 again in full (192 of them is what recall at 10 needs; see docs/architecture.md).
-
-A filter makes such a scan look up every point, so two kinds of condition are met without one,
-with the same answer: ids to leave out are dropped from a longer list, and a condition on the
-tenant is left out while the collection holds no other.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +23,43 @@ from qdrant_client import models
 from indexer.errors import StoreError
 from indexer.ports import Hit, PointId
 from indexer.stores import edge_convert as convert
+from indexer.stores.edge_scan import (
+    NO_TENANT,
+    TENANT,
+    split_excluded,
+    without_excluded,
+    without_tenant,
+)
 
 __all__ = ["EdgeStore"]
 
 _SPEC_FILE = "recsvc.json"
-_TENANT = "tenant"
 _RESCORED = 192.0
-_OVERSAMPLING_MIN = 2.0
-_SKIPPED_AT_ONCE = 64
+_OVERSAMPLING_MIN = 3.0
+_EXCLUDED_AT_ONCE = 64
+
+_Query = models.NearestQuery | models.FusionQuery | list[float] | None
+
+
+@dataclass(slots=True)
+class _Collection:
+    """An open shard. ``tenants``: all that its points may have, `NO_TENANT` for none."""
+
+    shard: edge.EdgeShard
+    vectors: dict[str, tuple[int, models.Distance]]
+    searched: bool
+    tenants: set[str] = field(default_factory=set)
+
+    def params(self, rows: int, exact: bool) -> edge.SearchParams | None:
+        """Return how to search for the best ``rows`` points."""
+        if not self.searched:
+            return None
+        if exact:
+            return edge.SearchParams(exact=True)
+        oversampling = max(_OVERSAMPLING_MIN, _RESCORED / max(rows, 1))
+        return edge.SearchParams(
+            quantization=edge.QuantizationSearchParams(rescore=True, oversampling=oversampling)
+        )
 
 
 class EdgeStore:
@@ -40,19 +67,17 @@ class EdgeStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._shards: dict[str, edge.EdgeShard] = {}
-        self._specs: dict[str, dict[str, Any]] = {}
-        self._tenants: dict[str, set[str]] = {}
+        self._collections: dict[str, _Collection] = {}
+        self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
-        for spec in sorted(folder.glob(f"*/{_SPEC_FILE}")):
-            name = spec.parent.name
-            self._specs[name] = orjson.loads(spec.read_bytes())
-            with _ours(name):
-                shard = edge.EdgeShard.load(str(spec.parent), _config(self._specs[name]))
-                self._shards[name], self._tenants[name] = shard, _tenants_in(shard)
+        for file in sorted(folder.glob(f"*/{_SPEC_FILE}")):
+            with _ours(file.parent.name):
+                spec = orjson.loads(file.read_bytes())
+                shard = edge.EdgeShard.load(str(file.parent), _config(spec))
+                self._collections[file.parent.name] = _opened(shard, spec, _tenants_in(shard))
 
     async def collection_exists(self, collection_name: str) -> bool:
-        return collection_name in self._shards
+        return collection_name in self._collections
 
     async def create_collection(
         self,
@@ -62,67 +87,57 @@ class EdgeStore:
         hnsw_config: models.HnswConfigDiff | None = None,
     ) -> None:
         """Create a shard. ``hnsw_config`` with m=0 says that its vectors are not searched."""
-        spec = {
-            "vectors": {
-                name: [params.size, params.distance.value]
-                for name, params in vectors_config.items()
-            },
-            "searched": hnsw_config is None or hnsw_config.m != 0,
-        }
+        if self._closed:
+            raise StoreError("the embedded store is closed")
+        vectors = {name: [p.size, p.distance.value] for name, p in vectors_config.items()}
+        spec = {"vectors": vectors, "searched": hnsw_config is None or hnsw_config.m != 0}
         folder = self._folder / collection_name
         with _ours(collection_name):
+            if not (folder / _SPEC_FILE).exists():  # what a crash half-way through here left
+                shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(exist_ok=True)
-            self._shards[collection_name] = edge.EdgeShard.create(str(folder), _config(spec))
-        self._specs[collection_name], self._tenants[collection_name] = spec, set()
-        (folder / _SPEC_FILE).write_bytes(orjson.dumps(spec))
+            shard = edge.EdgeShard.create(str(folder), _config(spec))
+            draft = folder / f"{_SPEC_FILE}.new"
+            draft.write_bytes(orjson.dumps(spec))
+            os.replace(draft, folder / _SPEC_FILE)
+        self._collections[collection_name] = _opened(shard, spec, set())
 
     async def delete_collection(self, collection_name: str) -> None:
-        with self._using(collection_name) as shard:
-            shard.close()
-        del self._shards[collection_name], self._specs[collection_name]
-        del self._tenants[collection_name]
-        shutil.rmtree(self._folder / collection_name)
+        with self._using(collection_name) as collection:
+            collection.shard.close()
+            del self._collections[collection_name]
+            shutil.rmtree(self._folder / collection_name)
 
     async def vectors_of(self, collection_name: str) -> dict[str, tuple[int, models.Distance]]:
-        vectors = self._specs[collection_name]["vectors"]
-        return {
-            name: (size, models.Distance(distance)) for name, (size, distance) in vectors.items()
-        }
+        with self._using(collection_name) as collection:
+            return dict(collection.vectors)
 
     async def payload_indexes(self, collection_name: str) -> dict[str, models.PayloadSchemaType]:
         ours = {theirs: ours for ours, theirs in convert.INDEXES.items()}
-        with self._using(collection_name) as shard:
-            schema = shard.info().payload_schema
-        return {key: ours[index.data_type] for key, index in schema.items()}
+        with self._using(collection_name) as collection:
+            schema = collection.shard.info().payload_schema
+            return {key: ours[index.data_type] for key, index in schema.items()}
 
     async def create_payload_index(
         self, collection_name: str, field_name: str, field_schema: models.PayloadSchemaType
     ) -> None:
-        kind = convert.INDEXES[field_schema]
-        self._update(collection_name, edge.UpdateOperation.create_field_index(field_name, kind))
+        with self._using(collection_name) as collection:
+            kind = convert.INDEXES[field_schema]
+            collection.shard.update(edge.UpdateOperation.create_field_index(field_name, kind))
 
     async def upsert(self, collection_name: str, points: Sequence[models.PointStruct]) -> None:
-        converted = [edge.Point(p.id, p.vector, p.payload) for p in points]  # type: ignore[arg-type]
-        if collection_name in self._tenants:
-            self._tenants[collection_name].update(
-                (p.payload or {}).get(_TENANT, "") for p in points
-            )
-        self._update(collection_name, edge.UpdateOperation.upsert_points(converted))
-
-    async def set_payload(
-        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
-    ) -> None:
-        operation = edge.UpdateOperation.set_payload(list(points), dict(payload))
-        self._update(collection_name, operation)
-
-    async def overwrite_payload(
-        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
-    ) -> None:
-        operation = edge.UpdateOperation.overwrite_payload(list(points), dict(payload))
-        self._update(collection_name, operation)
+        with self._using(collection_name) as collection:
+            vectors: list[Any] = [point.vector for point in points]
+            converted = [
+                edge.Point(point.id, vector, point.payload)
+                for point, vector in zip(points, vectors, strict=True)
+            ]
+            collection.tenants.update((p.payload or {}).get(TENANT, NO_TENANT) for p in points)
+            collection.shard.update(edge.UpdateOperation.upsert_points(converted))
 
     async def delete(self, collection_name: str, points: Sequence[PointId]) -> None:
-        self._update(collection_name, edge.UpdateOperation.delete_points(list(points)))
+        with self._using(collection_name) as collection:
+            collection.shard.update(edge.UpdateOperation.delete_points(list(points)))
 
     async def retrieve(
         self,
@@ -132,18 +147,18 @@ class EdgeStore:
         with_payload: bool | Sequence[str] = True,
         with_vectors: bool | Sequence[str] = False,
     ) -> list[models.Record]:
-        with self._using(collection_name) as shard:
-            found = shard.retrieve(
+        with self._using(collection_name) as collection:
+            found = collection.shard.retrieve(
                 list(ids),
-                with_payload=convert.payload_selector(with_payload),
-                with_vector=convert.payload_selector(with_vectors),
+                with_payload=convert.selector(with_payload),
+                with_vector=convert.selector(with_vectors),
             )
             return [_record(record) for record in found]
 
     async def query_points(
         self,
         collection_name: str,
-        query: models.NearestQuery | models.FusionQuery | list[float] | None = None,
+        query: _Query = None,
         *,
         using: str | None = None,
         prefetch: Sequence[models.Prefetch] | None = None,
@@ -154,15 +169,15 @@ class EdgeStore:
         with_payload: bool | Sequence[str] = True,
     ) -> list[Hit]:
         exact = search_params is not None and bool(search_params.exact)
-        query_filter = self._without_sole_tenant(collection_name, query_filter)
-        if isinstance(query, list) and not prefetch and query_filter is not None:
-            skipped, rest = _split_excluded(query_filter)
-            if skipped:
-                request = _Nearest(collection_name, query, using, rest, exact, with_payload)
-                return self._nearest_but(request, skipped, limit, offset)
-        params = self._params(collection_name, limit + offset, exact)
-        with self._using(collection_name) as shard:
-            found = shard.query(
+        with self._using(collection_name) as collection:
+            query_filter = without_tenant(query_filter, collection.tenants)
+            if isinstance(query, list) and not prefetch:
+                excluded, rest = split_excluded(query_filter)
+                if excluded:
+                    request = _Nearest(query, using, rest, exact, limit, offset, with_payload)
+                    return _nearest_but(collection, request, excluded)
+            params = collection.params(limit + offset, exact)
+            found = collection.shard.query(
                 edge.QueryRequest(
                     limit=limit,
                     offset=offset,
@@ -170,10 +185,10 @@ class EdgeStore:
                     prefetches=convert.prefetch(prefetch, params),
                     filter=convert.filter_of(query_filter),
                     params=params,
-                    with_payload=convert.payload_selector(with_payload),
+                    with_payload=convert.selector(with_payload),
                 )
             )
-            return [_hit(point) for point in found]
+            return [Hit(str(point.id), point.score, point.payload or {}) for point in found]
 
     async def scroll(
         self,
@@ -185,180 +200,113 @@ class EdgeStore:
         with_payload: bool | Sequence[str] = True,
         with_vectors: bool | Sequence[str] = False,
     ) -> tuple[list[models.Record], PointId | None]:
-        with self._using(collection_name) as shard:
-            found, following = shard.scroll(
+        with self._using(collection_name) as collection:
+            found, following = collection.shard.scroll(
                 edge.ScrollRequest(
                     offset=offset,
                     limit=limit,
                     filter=convert.filter_of(scroll_filter),
-                    with_payload=convert.payload_selector(with_payload),
-                    with_vector=convert.payload_selector(with_vectors),
+                    with_payload=convert.selector(with_payload),
+                    with_vector=convert.selector(with_vectors),
                 )
             )
-            return (
-                [_record(record) for record in found],
-                None if following is None else str(following),
-            )
+            records = [_record(record) for record in found]
+            return records, None if following is None else str(following)
 
     async def count(self, collection_name: str, count_filter: models.Filter | None = None) -> int:
-        with self._using(collection_name) as shard:
-            return shard.count(edge.CountRequest(filter=convert.filter_of(count_filter)))
+        with self._using(collection_name) as collection:
+            return collection.shard.count(edge.CountRequest(filter=convert.filter_of(count_filter)))
 
     async def flush(self) -> None:
-        for name, shard in self._shards.items():
+        for name, collection in self._collections.items():
             with _ours(name):
-                shard.flush()
+                collection.shard.flush()
 
     async def ping(self) -> None:
-        if not self._shards:
+        if self._closed:
             raise StoreError("the embedded store is closed")
 
     async def close(self) -> None:
         """Flush and release the shards; calls after this raise."""
+        self._closed = True
         await self.flush()
-        while self._shards:
-            _, shard = self._shards.popitem()
-            shard.close()
-
-    def _nearest_but(
-        self, request: _Nearest, skipped: frozenset[str], limit: int, offset: int
-    ) -> list[Hit]:
-        """Search beyond the excluded points and drop them.
-
-        The same answer as with a filter, which would make the scan look up every point: at most
-        ``len(skipped)`` of the first ``wanted + len(skipped)`` are dropped. Most excluded points
-        rank low, so a shorter search is tried first.
-        """
-        wanted = limit + offset
-        kept: list[Hit] = []
-        with self._using(request.collection) as shard:
-            for extra in sorted({min(len(skipped), _SKIPPED_AT_ONCE), len(skipped)}):
-                found = shard.query(
-                    edge.QueryRequest(
-                        limit=wanted + extra,
-                        query=convert.query(request.query, request.using),
-                        filter=convert.filter_of(request.rest),
-                        params=self._params(request.collection, wanted + extra, request.exact),
-                    )
-                )
-                kept = _without(found, skipped, wanted)
-                if len(kept) >= wanted or len(found) < wanted + extra:
-                    break
-            kept = kept[offset:]
-            payloads: dict[str, Any] = {}
-            if request.with_payload:
-                selector = convert.payload_selector(request.with_payload)
-                found_payloads = shard.retrieve([hit.id for hit in kept], selector, False)
-                payloads = {str(record.id): record.payload for record in found_payloads}
-            return [Hit(hit.id, hit.score, payloads.get(hit.id) or {}) for hit in kept]
-
-    def _without_sole_tenant(
-        self, collection: str, source: models.Filter | None
-    ) -> models.Filter | None:
-        """Leave out a condition on the tenant that all points of the collection meet."""
-        tenants = self._tenants.get(collection, set())
-        if source is None or len(tenants) != 1 or not isinstance(source.must, list):
-            return source
-        (sole,) = tenants
-        kept = [one for one in source.must if not _asks_for_tenant(one, sole)]
-        return _rebuilt(source, must=kept, must_not=source.must_not)
-
-    def _params(self, collection: str, rows: int, exact: bool) -> edge.SearchParams | None:
-        if not self._specs[collection]["searched"]:
-            return None
-        if exact:
-            return edge.SearchParams(exact=True)
-        oversampling = max(_OVERSAMPLING_MIN, _RESCORED / max(rows, 1))
-        return edge.SearchParams(
-            quantization=edge.QuantizationSearchParams(rescore=True, oversampling=oversampling)
-        )
-
-    def _update(self, collection: str, operation: edge.UpdateOperation) -> None:
-        with self._using(collection) as shard:
-            shard.update(operation)
+        while self._collections:
+            name, collection = self._collections.popitem()
+            with _ours(name):
+                collection.shard.close()
 
     @contextmanager
-    def _using(self, collection: str) -> Iterator[edge.EdgeShard]:
-        shard = self._shards.get(collection)
-        if shard is None:
-            raise StoreError(f"the embedded store has no open collection {collection!r}")
-        with _ours(collection):
-            yield shard
+    def _using(self, name: str) -> Iterator[_Collection]:
+        collection = self._collections.get(name)
+        if collection is None:
+            raise StoreError(f"the embedded store has no open collection {name!r}")
+        with _ours(name):
+            yield collection
 
 
+@dataclass(frozen=True, slots=True)
 class _Nearest:
-    """A plain nearest-neighbour request without its exclusions."""
+    """A nearest-neighbour request without its exclusions."""
 
-    __slots__ = ("collection", "exact", "query", "rest", "using", "with_payload")
-
-    def __init__(
-        self,
-        collection: str,
-        query: list[float],
-        using: str | None,
-        rest: models.Filter | None,
-        exact: bool,
-        with_payload: bool | Sequence[str],
-    ) -> None:
-        self.collection, self.query, self.using = collection, query, using
-        self.rest, self.exact, self.with_payload = rest, exact, with_payload
+    query: list[float]
+    using: str | None
+    rest: models.Filter | None
+    exact: bool
+    limit: int
+    offset: int
+    with_payload: bool | Sequence[str]
 
 
-def _split_excluded(source: models.Filter) -> tuple[frozenset[str], models.Filter | None]:
-    """Take the excluded point ids out of a filter's ``must_not``."""
-    denied = source.must_not if isinstance(source.must_not, list) else []
-    ids = [one for one in denied if isinstance(one, models.HasIdCondition)]
-    if not ids:
-        return frozenset(), source
-    others = [one for one in denied if not isinstance(one, models.HasIdCondition)]
-    rest = _rebuilt(source, must=source.must, must_not=others)
-    return frozenset(str(i) for one in ids for i in one.has_id), rest
+def _nearest_but(collection: _Collection, request: _Nearest, excluded: frozenset[str]) -> list[Hit]:
+    """Search beyond the excluded points and drop them.
 
-
-def _without(found: Sequence[Any], skipped: frozenset[str], most: int) -> list[Hit]:
-    """Return the first ``most`` of the found points that are not skipped, without payloads."""
+    At most ``len(excluded)`` of the first ``wanted + len(excluded)`` are dropped, so the answer is
+    that of a filter. Most excluded points rank low, so a shorter search is tried first.
+    """
+    wanted = request.limit + request.offset
     kept: list[Hit] = []
-    for point in found:
-        point_id = str(point.id)
-        if point_id not in skipped:
-            kept.append(Hit(point_id, point.score, {}))
-            if len(kept) == most:
-                break
-    return kept
+    for extra in sorted({min(len(excluded), _EXCLUDED_AT_ONCE), len(excluded)}):
+        found = collection.shard.query(
+            edge.QueryRequest(
+                limit=wanted + extra,
+                query=convert.query(request.query, request.using),
+                filter=convert.filter_of(request.rest),
+                params=collection.params(wanted + extra, request.exact),
+            )
+        )
+        kept = without_excluded(found, excluded, wanted)
+        if len(kept) >= wanted or len(found) < wanted + extra:
+            break
+    kept = kept[request.offset :]
+    if not request.with_payload:
+        return kept
+    selector = convert.selector(request.with_payload)
+    records = collection.shard.retrieve([hit.id for hit in kept], selector, False)
+    payloads = {str(record.id): record.payload or {} for record in records}
+    return [Hit(hit.id, hit.score, payloads.get(hit.id, {})) for hit in kept]
 
 
-def _rebuilt(source: models.Filter, *, must: Any, must_not: Any) -> models.Filter | None:
-    """Return a filter with other ``must`` and ``must_not``, or None where nothing is left."""
-    if not (must or must_not or source.should or source.min_should):
-        return None
-    return models.Filter.model_construct(
-        must=must or None,
-        must_not=must_not or None,
-        should=source.should,
-        min_should=source.min_should,
-    )
+def _opened(shard: edge.EdgeShard, spec: Mapping[str, Any], tenants: set[str]) -> _Collection:
+    vectors = {
+        name: (size, models.Distance(distance))
+        for name, (size, distance) in spec["vectors"].items()
+    }
+    return _Collection(shard, vectors, spec["searched"], tenants)
 
 
 def _tenants_in(shard: edge.EdgeShard) -> set[str]:
-    """List the tenants of a shard, where they are indexed; else a set that never matches."""
-    if _TENANT not in shard.info().payload_schema:
-        return {"", "?"}
-    hits = shard.facet(edge.FacetRequest(_TENANT, limit=2, exact=True)).hits
-    found = {str(hit.value) for hit in hits}
-    return found if sum(hit.count for hit in hits) == shard.info().points_count else {"", *found}
-
-
-def _asks_for_tenant(condition: object, tenant: str) -> bool:
-    return (
-        isinstance(condition, models.FieldCondition)
-        and condition.key == _TENANT
-        and isinstance(condition.match, models.MatchValue)
-        and condition.match.value == tenant
-    )
+    """List the tenants of a shard, as far as it takes to tell whether there is only one."""
+    info = shard.info()
+    if TENANT not in info.payload_schema:
+        return {NO_TENANT}
+    hits = shard.facet(edge.FacetRequest(TENANT, limit=2, exact=True)).hits
+    everyone = sum(hit.count for hit in hits) == info.points_count
+    return {str(hit.value) for hit in hits} | (set() if everyone else {NO_TENANT})
 
 
 def _config(spec: Mapping[str, Any]) -> edge.EdgeConfig:
     flat = edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000)
+    one_bit = edge.BinaryQuantizationConfig(memory=edge.Memory.Pinned)
     return edge.EdgeConfig(
         vectors={
             name: edge.EdgeVectorParams(
@@ -368,9 +316,7 @@ def _config(spec: Mapping[str, Any]) -> edge.EdgeConfig:
             )
             for name, (size, distance) in spec["vectors"].items()
         },
-        quantization_config=edge.BinaryQuantizationConfig(memory=edge.Memory.Pinned)
-        if spec["searched"]
-        else None,
+        quantization_config=one_bit if spec["searched"] else None,
         max_search_threads=1,
     )
 
@@ -379,10 +325,6 @@ def _record(source: Any) -> models.Record:
     return models.Record.model_construct(
         id=str(source.id), payload=source.payload, vector=source.vector
     )
-
-
-def _hit(source: Any) -> Hit:
-    return Hit(str(source.id), source.score, source.payload or {})
 
 
 @contextmanager

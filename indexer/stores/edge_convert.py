@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any, Final
 
+import numpy as np
 import qdrant_edge as edge
 from qdrant_client import models
 
@@ -16,9 +17,9 @@ __all__ = [
     "INDEXES",
     "condition",
     "filter_of",
-    "payload_selector",
     "prefetch",
     "query",
+    "selector",
 ]
 
 DISTANCES: Final = {
@@ -110,7 +111,10 @@ def _(source: models.FieldCondition) -> Any:
 def _match(source: object) -> Any:
     match source:
         case models.MatchValue():
-            return edge.MatchValue(source.value)
+            # A Python bool would be taken for the integer that it is.
+            value: Any = source.value
+            exact: Any = np.bool_(value) if isinstance(value, bool) else value
+            return edge.MatchValue(exact)
         case models.MatchAny():
             return edge.MatchAny(source.any)
         case models.MatchExcept():
@@ -169,8 +173,8 @@ def prefetch(source: Sequence[models.Prefetch] | None, params: Any) -> list[edge
     ]
 
 
-def payload_selector(source: bool | Sequence[str]) -> Any:
-    """Convert ``with_payload``."""
+def selector(source: bool | Sequence[str]) -> Any:
+    """Convert ``with_payload`` or ``with_vectors``."""
     return source if isinstance(source, bool) else list(source)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException
@@ -75,38 +74,32 @@ class ServerStore:
         return {name: (params.size, params.distance) for name, params in vectors.items()}
 
     async def payload_indexes(self, collection_name: str) -> dict[str, models.PayloadSchemaType]:
-        if self._local:
-            return dict(self._indexes.get(collection_name, {}))
         async with _ours(collection_name):
             info = await self._client.get_collection(collection_name)
+        if self._local:
+            return dict(self._indexes.get(collection_name, {}))
         return {key: index.data_type for key, index in info.payload_schema.items()}
 
     async def create_payload_index(
         self, collection_name: str, field_name: str, field_schema: models.PayloadSchemaType
     ) -> None:
-        if self._local:  # local mode filters without indexes, and warns of each
+        if self._local:  # which filters without indexes, and warns of each
+            async with _ours(collection_name):
+                await self._client.get_collection(collection_name)
             self._indexes.setdefault(collection_name, {})[field_name] = field_schema
             return
         async with _ours(collection_name):
             await self._client.create_payload_index(collection_name, field_name, field_schema)
 
     async def upsert(self, collection_name: str, points: Sequence[models.PointStruct]) -> None:
+        if not points:  # which a server refuses
+            return
         async with _ours(collection_name):
             await self._client.upsert(collection_name, points, wait=True)
 
-    async def set_payload(
-        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
-    ) -> None:
-        async with _ours(collection_name):
-            await self._client.set_payload(collection_name, dict(payload), list(points))
-
-    async def overwrite_payload(
-        self, collection_name: str, payload: Mapping[str, Any], points: Sequence[PointId]
-    ) -> None:
-        async with _ours(collection_name):
-            await self._client.overwrite_payload(collection_name, dict(payload), list(points))
-
     async def delete(self, collection_name: str, points: Sequence[PointId]) -> None:
+        if not points:
+            return
         async with _ours(collection_name):
             await self._client.delete(collection_name, list(points))
 
@@ -146,7 +139,7 @@ class ServerStore:
                 using=using,
                 prefetch=list(prefetch) if prefetch else None,
                 query_filter=query_filter,
-                search_params=search_params,
+                search_params=None if self._local else search_params,  # local search is exact
                 limit=limit,
                 offset=offset,
                 with_payload=_listed(with_payload),
@@ -196,7 +189,7 @@ def _listed(selection: bool | Sequence[str]) -> bool | list[str]:
 
 @asynccontextmanager
 async def _ours(collection: str) -> AsyncIterator[None]:
-    """Make the client's errors ours; its local mode raises ``ValueError``, gRPC ``RpcError``."""
+    """Make the client's errors ours; its local mode raises builtin ones, gRPC ``RpcError``."""
     from grpc import RpcError
 
     try:
@@ -207,5 +200,5 @@ async def _ours(collection: str) -> AsyncIterator[None]:
         status = getattr(exc, "status_code", None)
         kind = StoreUnavailable if status in _OUTAGES else StoreError
         raise kind(f"collection {collection!r}: {exc}") from exc
-    except ValueError as exc:
+    except (KeyError, RuntimeError, ValueError) as exc:
         raise StoreError(f"collection {collection!r}: {exc}") from exc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ class SqliteLog:
         self._loop = asyncio.get_running_loop()
         self._queue_max = queue_max
         self._waiting = 0
+        self._closed = False
         self._event_wakes: list[Callable[[], None]] = []
         self._item_wakes: list[Callable[[], None]] = []
         self._futures: dict[Job, asyncio.Future[Any]] = {}
@@ -59,6 +61,7 @@ class SqliteLog:
 
     async def append(self, events: Sequence[Event]) -> Accepted:
         """See `EventLog.append`."""
+        self._check_open()
         if self._waiting + len(events) > self._queue_max:
             raise Overloaded(f"{self._waiting} events wait for the disk; send again shortly")
         self._waiting += len(events)
@@ -92,6 +95,7 @@ class SqliteLog:
 
     async def read(self, after: int, limit: int) -> list[EventRecord]:
         """See `EventLog.read`."""
+        self._check_open()
         if after >= self._last:
             return []
         if self._tail and self._tail[0].offset <= after + 1:
@@ -160,12 +164,20 @@ class SqliteLog:
         """Keep a record that cannot be folded, with the reason."""
         event = record.event
         body = orjson.dumps(event_fields(event)).decode()
-        row = (record.offset, event.tenant, event.user_id, event.event_id, body, reason)
+        row = (
+            record.offset,
+            event.tenant,
+            event.user_id,
+            event.event_id,
+            body,
+            reason,
+            time.time(),
+        )
         await self._call(
             lambda connection: (
                 connection.execute(
                     "INSERT INTO dead_letters (seq, tenant, user_id, event_id, body, reason, at) "
-                    "VALUES (?, ?, ?, ?, ?, ?, unixepoch('subsec'))",
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
                     row,
                 ).rowcount
             )
@@ -212,7 +224,10 @@ class SqliteLog:
         await self._rows("SELECT 1", ())
 
     async def close(self) -> None:
-        """Finish what is queued and close the file."""
+        """Finish what is queued and close the file; calls after this raise LogError."""
+        if self._closed:
+            return
+        self._closed = True
         await asyncio.to_thread(self._writer.close)
         self._reads.shutdown()
         self._reader.close()
@@ -238,10 +253,15 @@ class SqliteLog:
         return result
 
     async def _submit(self, job: Job) -> Any:
+        self._check_open()
         future = self._loop.create_future()
         self._futures[job] = future
         self._writer.submit(job)
         return await future
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LogError("the event log is closed")
 
     def _on_finished(self, jobs: list[Job]) -> None:
         self._loop.call_soon_threadsafe(self._settle, jobs)

@@ -132,7 +132,7 @@ class Writer:
                 if isinstance(job, CallJob):
                     job.result = job.call(self._connection)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as exc:
+        except Exception as exc:  # noqa: BLE001 - given to each caller; the thread must live on
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             for job in group:

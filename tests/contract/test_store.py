@@ -1,0 +1,763 @@
+"""One suite for every engine behind `VectorStore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engines import (
+    CONTENT,
+    UNSEARCHED,
+    between,
+    eq,
+    exactly,
+    has_id,
+    make_point,
+    numbers,
+    one_of,
+    pid,
+    unit_vectors,
+)
+from numpy.typing import NDArray
+from qdrant_client import models
+
+from indexer.errors import StoreError
+from indexer.ports import VectorStore
+from indexer.stores.edge import EdgeStore
+
+pytestmark = pytest.mark.anyio
+
+KEYWORD, FLOAT, INTEGER, BOOL = (
+    models.PayloadSchemaType.KEYWORD,
+    models.PayloadSchemaType.FLOAT,
+    models.PayloadSchemaType.INTEGER,
+    models.PayloadSchemaType.BOOL,
+)
+X = [1.0, 0, 0, 0, 0, 0, 0, 0]
+SHELF = [
+    {"tenant": "a", "category": "books", "tags": ["rust", "web"], "price": 5.0, "active": True},
+    {"tenant": "a", "category": "books", "tags": ["rust"], "price": 10.0, "active": False},
+    {"tenant": "a", "category": "toys", "tags": [], "price": 20.0, "active": True},
+    {"tenant": "b", "category": "books", "tags": ["web"], "price": 40.0, "active": True},
+    {"tenant": "b", "category": "games", "price": 80, "features": {"genre": ["rpg", "indie"]}},
+    {"tenant": "b"},
+]
+
+
+def ladder(n: int) -> list[list[float]]:
+    """Make ``n`` vectors, each further from X than the one before; n up to about 600."""
+    angles = np.linspace(0.0, 1.5, n)
+    return [[float(np.cos(a)), float(np.sin(a)), 0, 0, 0, 0, 0, 0] for a in angles]
+
+
+async def fill_shelf(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    vectors = ladder(len(SHELF))
+    points = [make_point(n, {"content": vectors[n]}, **SHELF[n]) for n in range(len(SHELF))]
+    await store.upsert("items", points)
+
+
+async def fill(store: VectorStore, vectors: NDArray[np.float32]) -> None:
+    dim = vectors.shape[1]
+    params = {"content": models.VectorParams(size=dim, distance=models.Distance.COSINE)}
+    await store.create_collection("items", params)
+    points = [make_point(n, {"content": row}, half=n % 2) for n, row in enumerate(vectors)]
+    for start in range(0, len(points), 100):
+        await store.upsert("items", points[start : start + 100])
+
+
+# collections
+
+
+async def test_a_collection_exists_from_its_creation_to_its_deletion(store: VectorStore) -> None:
+    assert not await store.collection_exists("items")
+    await store.create_collection("items", CONTENT)
+    assert await store.collection_exists("items")
+    await store.delete_collection("items")
+    assert not await store.collection_exists("items")
+
+
+async def test_a_deleted_collection_can_be_created_again_and_is_empty(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.create_payload_index("items", "tenant", KEYWORD)
+    await store.upsert("items", [make_point(1, {"content": X})])
+    await store.delete_collection("items")
+    await store.create_collection("items", CONTENT)
+    assert await store.count("items") == 0
+    assert await store.payload_indexes("items") == {}
+
+
+async def test_creating_a_collection_twice_is_refused_and_harms_nothing(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert("items", [make_point(1, {"content": X})])
+    with pytest.raises(StoreError):
+        await store.create_collection("items", CONTENT)
+    assert await store.count("items") == 1
+
+
+async def test_the_vectors_of_a_collection_are_told_by_name(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.create_collection(
+        "users",
+        {
+            "long": models.VectorParams(size=8, distance=models.Distance.DOT),
+            "short": models.VectorParams(size=3, distance=models.Distance.DOT),
+        },
+        hnsw_config=UNSEARCHED,
+    )
+    assert await store.vectors_of("items") == {"content": (8, models.Distance.COSINE)}
+    assert await store.vectors_of("users") == {
+        "long": (8, models.Distance.DOT),
+        "short": (3, models.Distance.DOT),
+    }
+
+
+async def test_payload_indexes_are_told_with_their_kinds(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    assert await store.payload_indexes("items") == {}
+    wanted = {"tenant": KEYWORD, "features.price": FLOAT, "stock": INTEGER, "pending": BOOL}
+    for key, index in wanted.items():
+        await store.create_payload_index("items", key, index)
+    assert await store.payload_indexes("items") == wanted
+
+
+async def test_creating_a_payload_index_twice_changes_nothing(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.create_payload_index("items", "tenant", KEYWORD)
+    await store.create_payload_index("items", "tenant", KEYWORD)
+    assert await store.payload_indexes("items") == {"tenant": KEYWORD}
+
+
+async def test_an_index_on_points_that_are_there_changes_no_answer(store: VectorStore) -> None:
+    await fill_shelf(store)
+    which = models.Filter(must=[eq("tenant", "a"), between("price", lte=10)])
+    before = await store.query_points("items", X, using="content", query_filter=which)
+    await store.create_payload_index("items", "tenant", KEYWORD)
+    await store.create_payload_index("items", "price", FLOAT)
+    after = await store.query_points("items", X, using="content", query_filter=which)
+    assert numbers(before) == numbers(after) == [0, 1]
+
+
+# points
+
+
+async def test_retrieve_returns_the_payload_and_no_vector_by_default(store: VectorStore) -> None:
+    await fill_shelf(store)
+    (record,) = await store.retrieve("items", [pid(4)])
+    assert record.id == pid(4)
+    assert record.payload == {"n": 4, **SHELF[4]}
+    assert not record.vector
+
+
+async def test_retrieve_returns_vectors_on_request(store: VectorStore) -> None:
+    await fill_shelf(store)
+    (record,) = await store.retrieve("items", [pid(0)], with_payload=False, with_vectors=True)
+    assert not record.payload
+    assert record.vector == {"content": pytest.approx(X)}
+
+
+async def test_retrieve_returns_the_named_payload_keys_only(store: VectorStore) -> None:
+    await fill_shelf(store)
+    (record,) = await store.retrieve("items", [pid(0)], with_payload=["tenant", "price"])
+    assert record.payload == {"tenant": "a", "price": 5.0}
+
+
+async def test_retrieve_returns_the_named_vectors_only(store: VectorStore) -> None:
+    params = models.VectorParams(size=2, distance=models.Distance.DOT)
+    await store.create_collection("users", {"long": params, "short": params})
+    await store.upsert("users", [make_point(1, {"long": [1, 2], "short": [3, 4]})])
+    (record,) = await store.retrieve("users", [pid(1)], with_vectors=["short"])
+    assert record.vector == {"short": [3.0, 4.0]}
+
+
+async def test_unknown_ids_are_absent_from_what_is_retrieved(store: VectorStore) -> None:
+    await fill_shelf(store)
+    records = await store.retrieve("items", [pid(99), pid(2), pid(98), pid(0)])
+    assert {record.id for record in records} == {pid(0), pid(2)}
+    assert await store.retrieve("items", [pid(99)]) == []
+    assert await store.retrieve("items", []) == []
+
+
+async def test_an_upsert_replaces_the_whole_point(store: VectorStore) -> None:
+    params = models.VectorParams(size=2, distance=models.Distance.DOT)
+    await store.create_collection("users", {"long": params, "short": params})
+    await store.upsert("users", [make_point(1, {"long": [1, 2], "short": [3, 4]}, old=True)])
+    await store.upsert("users", [make_point(1, {"short": [5, 6]}, new=True)])
+    (record,) = await store.retrieve("users", [pid(1)], with_vectors=True)
+    assert record.payload == {"n": 1, "new": True}
+    assert record.vector == {"short": [5.0, 6.0]}
+    assert await store.count("users") == 1
+
+
+async def test_the_last_of_two_points_of_one_id_in_one_upsert_stays(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    twice = [make_point(1, {"content": X}, turn=turn) for turn in ("first", "second")]
+    await store.upsert("items", twice)
+    (record,) = await store.retrieve("items", [pid(1)])
+    assert (record.payload or {})["turn"] == "second"
+
+
+async def test_a_payload_comes_back_as_it_was(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    payload = {
+        "text": 'Grüße, 世界 \u0000 🦀 "quoted" back\\slash',
+        "empty": "",
+        "integer": 2**53,
+        "negative": -7,
+        "float": 0.1,
+        "tiny": 5e-324,
+        "truth": False,
+        "nothing": None,
+        "list": [1, 2.5, "three", None, [4]],
+        "dict": {"a.b": {"c": []}, "": {}},
+    }
+    await store.upsert("items", [make_point(1, {"content": X}, **payload)])
+    (record,) = await store.retrieve("items", [pid(1)])
+    assert record.payload == {"n": 1, **payload}
+
+
+async def test_a_point_without_a_vector_is_kept_counted_and_not_searched(
+    store: VectorStore,
+) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert("items", [make_point(1, {"content": X}), make_point(2, {}, pending=True)])
+    (record,) = await store.retrieve("items", [pid(2)], with_vectors=True)
+    assert record.payload == {"n": 2, "pending": True}
+    assert not record.vector
+    assert await store.count("items") == 2
+    assert numbers(await store.query_points("items", X, using="content")) == [1]
+    pending = models.Filter(must=[eq("pending", True)])
+    assert await store.query_points("items", X, using="content", query_filter=pending) == []
+    found, _ = await store.scroll("items", pending)
+    assert numbers(found) == [2]
+
+
+async def test_a_point_is_searched_from_when_its_vector_comes(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert("items", [make_point(1, {})])
+    assert await store.query_points("items", X, using="content") == []
+    await store.upsert("items", [make_point(1, {"content": X})])
+    assert numbers(await store.query_points("items", X, using="content")) == [1]
+
+
+async def test_a_point_is_no_longer_searched_once_its_vector_is_gone(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert("items", [make_point(1, {"content": X}), make_point(2, {"content": X})])
+    await store.upsert("items", [make_point(1, {})])
+    assert numbers(await store.query_points("items", X, using="content")) == [2]
+
+
+async def test_a_cosine_collection_stores_unit_vectors(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert("items", [make_point(1, {"content": [3.0, 4.0, 0, 0, 0, 0, 0, 0]})])
+    (record,) = await store.retrieve("items", [pid(1)], with_vectors=True)
+    assert record.vector == {"content": pytest.approx([0.6, 0.8, 0, 0, 0, 0, 0, 0])}
+
+
+async def test_a_dot_collection_keeps_the_size_of_a_sum(store: VectorStore) -> None:
+    params = {"long": models.VectorParams(size=3, distance=models.Distance.DOT)}
+    await store.create_collection("users", params, hnsw_config=UNSEARCHED)
+    total = [1234.5, -0.25, 3e-7]
+    await store.upsert("users", [make_point(1, {"long": total})])
+    (record,) = await store.retrieve("users", [pid(1)], with_vectors=True)
+    assert record.vector == {"long": pytest.approx(total, rel=1e-7)}
+
+
+async def test_writing_no_points_changes_nothing(store: VectorStore) -> None:
+    await fill_shelf(store)
+    await store.upsert("items", [])
+    await store.delete("items", [])
+    assert await store.count("items") == len(SHELF)
+
+
+async def test_a_deleted_point_is_gone_everywhere(store: VectorStore) -> None:
+    await fill_shelf(store)
+    await store.delete("items", [pid(0), pid(3)])
+    assert await store.count("items") == 4
+    assert await store.retrieve("items", [pid(0)]) == []
+    assert numbers(await store.query_points("items", X, using="content")) == [1, 2, 4, 5]
+    found, _ = await store.scroll("items")
+    assert sorted(numbers(found)) == [1, 2, 4, 5]
+
+
+async def test_deleting_an_unknown_point_changes_nothing(store: VectorStore) -> None:
+    await fill_shelf(store)
+    await store.delete("items", [pid(99)])
+    assert await store.count("items") == len(SHELF)
+
+
+# queries
+
+
+async def test_the_nearest_come_first_with_their_cosines(store: VectorStore) -> None:
+    await fill_shelf(store)
+    found = await store.query_points("items", [2.0, 0, 0, 0, 0, 0, 0, 0], using="content")
+    assert numbers(found) == [0, 1, 2, 3, 4, 5]
+    assert [p.score for p in found] == pytest.approx([v[0] for v in ladder(6)], abs=1e-5)
+    assert [p.id for p in found] == [pid(n) for n in range(6)]
+    assert found[0].payload == {"n": 0, **SHELF[0]}
+
+
+async def test_dot_scores_are_dot_products_negative_ones_too(store: VectorStore) -> None:
+    params = {"heat": models.VectorParams(size=1, distance=models.Distance.DOT)}
+    await store.create_collection("signals", params, hnsw_config=UNSEARCHED)
+    heats = [-1.5, 300.25, 0.0, 12.0]
+    await store.upsert("signals", [make_point(n, {"heat": [h]}) for n, h in enumerate(heats)])
+    found = await store.query_points("signals", [1.0], using="heat")
+    assert numbers(found) == [1, 3, 2, 0]
+    assert [p.score for p in found] == [300.25, 12.0, 0.0, -1.5]
+
+
+async def test_limit_and_offset_cut_a_window_out_of_the_same_order(store: VectorStore) -> None:
+    await fill(store, np.asarray(ladder(50), np.float32))
+    for limit, offset in [(1, 0), (10, 0), (10, 10), (7, 46), (5, 50), (5, 99)]:
+        found = await store.query_points("items", X, using="content", limit=limit, offset=offset)
+        assert numbers(found) == list(range(50))[offset : offset + limit]
+
+
+@pytest.mark.parametrize("denied", [[], [1]], ids=["plain", "with exclusions"])
+async def test_a_query_returns_the_payload_asked_for(store: VectorStore, denied: list[int]) -> None:
+    await fill_shelf(store)
+    which = models.Filter(must_not=[has_id(denied)]) if denied else None
+    first = {"n": 0, **SHELF[0]}
+    for wanted, expected in [(True, first), (["n", "price"], {"n": 0, "price": 5.0}), (False, {})]:
+        (point,) = await store.query_points(
+            "items", X, using="content", query_filter=which, limit=1, with_payload=wanted
+        )
+        assert (point.payload or {}) == expected
+
+
+async def test_a_query_by_model_means_the_same_as_a_bare_list(store: VectorStore) -> None:
+    await fill_shelf(store)
+    bare = await store.query_points("items", X, using="content")
+    nearest = models.NearestQuery(nearest=X)
+    assert numbers(await store.query_points("items", nearest, using="content")) == numbers(bare)
+
+
+async def test_a_search_in_an_empty_collection_finds_nothing(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    assert await store.query_points("items", X, using="content") == []
+    assert await store.scroll("items") == ([], None)
+    assert await store.count("items") == 0
+
+
+# filters
+
+
+IN_A = eq("tenant", "a")
+FILTERS = {
+    "none": (models.Filter(), [0, 1, 2, 3, 4, 5]),
+    "match value": (models.Filter(must=[eq("category", "books")]), [0, 1, 3]),
+    "match value in a list": (models.Filter(must=[eq("tags", "rust")]), [0, 1]),
+    "match value in a nested list": (models.Filter(must=[eq("features.genre", "rpg")]), [4]),
+    "match any": (models.Filter(must=[one_of("category", "toys", "games")]), [2, 4]),
+    "match any in a list": (models.Filter(must=[one_of("tags", "web", "go")]), [0, 3]),
+    "bool": (models.Filter(must=[eq("active", True)]), [0, 2, 3]),
+    "bool false": (models.Filter(must=[eq("active", False)]), [1]),
+    "integer": (models.Filter(must=[eq("n", 3)]), [3]),
+    "range": (models.Filter(must=[between("price", gte=10, lt=40)]), [1, 2]),
+    "open range": (models.Filter(must=[between("price", gt=10)]), [2, 3, 4]),
+    "and": (models.Filter(must=[IN_A, eq("category", "books")]), [0, 1]),
+    "not": (models.Filter(must_not=[eq("category", "books")]), [2, 4, 5]),
+    "not any": (models.Filter(must_not=[one_of("tags", "rust")]), [2, 3, 4, 5]),
+    "not in a range": (models.Filter(must_not=[between("price", gt=10)]), [0, 1, 5]),
+    "and not": (models.Filter(must=[IN_A], must_not=[between("price", lte=5)]), [1, 2]),
+    "should": (models.Filter(should=[eq("n", 1), eq("n", 5)]), [1, 5]),
+    "and one of": (models.Filter(must=[IN_A], should=[eq("n", 1), eq("n", 5)]), [1]),
+    "nested": (
+        models.Filter(
+            must=[IN_A, models.Filter(should=[eq("category", "toys"), between("price", lt=6)])]
+        ),
+        [0, 2],
+    ),
+    "not nested": (
+        models.Filter(must_not=[models.Filter(must=[IN_A, eq("active", True)])]),
+        [1, 3, 4, 5],
+    ),
+    "has id": (models.Filter(must=[has_id([3, 5, 77])]), [3, 5]),
+    "has no id": (models.Filter(must=[has_id([])]), []),
+    "not has id": (models.Filter(must_not=[has_id([0, 77])]), [1, 2, 3, 4, 5]),
+    "tenant and not has id": (models.Filter(must=[IN_A], must_not=[has_id([1])]), [0, 2]),
+    "has id and not has id": (
+        models.Filter(must=[has_id([0, 1, 2])], must_not=[has_id([1]), has_id([2])]),
+        [0],
+    ),
+    "a condition that is no list": (models.Filter(must=IN_A, must_not=has_id([0])), [1, 2]),
+    "empty": (
+        models.Filter(must=[models.IsEmptyCondition(is_empty=models.PayloadField(key="tags"))]),
+        [2, 4, 5],
+    ),
+    "at least two": (
+        models.Filter(
+            min_should=models.MinShould(
+                conditions=[IN_A, eq("active", True), between("price", lt=15)], min_count=2
+            )
+        ),
+        [0, 1, 2],
+    ),
+    "unknown key": (models.Filter(must=[eq("nowhere", "x")]), []),
+    "unknown tenant": (models.Filter(must=[eq("tenant", "c")]), []),
+}
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["", "indexed"])
+async def test_a_filter_means_the_same_in_a_query_a_scroll_and_a_count(
+    store: VectorStore, indexed: bool
+) -> None:
+    await fill_shelf(store)
+    if indexed:
+        for key, kind in {"tenant": KEYWORD, "category": KEYWORD, "price": FLOAT}.items():
+            await store.create_payload_index("items", key, kind)
+        await store.create_payload_index("items", "active", BOOL)
+    for name, (which, expected) in FILTERS.items():
+        queried = await store.query_points("items", X, using="content", query_filter=which)
+        scrolled, _ = await store.scroll("items", which)
+        assert numbers(queried) == expected, name
+        assert sorted(numbers(scrolled)) == expected, name
+        assert await store.count("items", which) == len(expected), name
+
+
+@pytest.mark.parametrize("how_many", [0, 1, 63, 64, 65, 300])
+async def test_excluding_ids_equals_dropping_them_by_hand(
+    kind: str, store: VectorStore, how_many: int
+) -> None:
+    rng = np.random.default_rng(how_many)
+    await fill(store, unit_vectors(rng, 420, 32))
+    query = [float(x) for x in unit_vectors(rng, 1, 32)[0]]
+    everything = await store.query_points(
+        "items", query, using="content", search_params=exactly(kind), limit=420
+    )
+    order = numbers(everything)
+    excluded = {
+        "the nearest": order[:how_many],
+        "the farthest": order[len(order) - how_many :],
+        "any": [int(n) for n in rng.permutation(420)[:how_many]],
+    }
+    for name, numbers_out in excluded.items():
+        left = [n for n in order if n not in set(numbers_out)]
+        for limit, offset in [(10, 0), (10, 5), (200, 0)]:
+            found = await store.query_points(
+                "items",
+                query,
+                using="content",
+                query_filter=models.Filter(must_not=[has_id(numbers_out)]),
+                search_params=exactly(kind),
+                limit=limit,
+                offset=offset,
+            )
+            assert numbers(found) == left[offset : offset + limit], name
+
+
+@pytest.mark.parametrize("how_many", [1, 65, 150])
+async def test_excluded_ids_never_come_back_with_default_search_params(
+    store: VectorStore, how_many: int
+) -> None:
+    rng = np.random.default_rng(how_many)
+    await fill(store, unit_vectors(rng, 200, 32))
+    query = [float(x) for x in unit_vectors(rng, 1, 32)[0]]
+    nearest = await store.query_points("items", query, using="content", limit=how_many)
+    found = await store.query_points(
+        "items",
+        query,
+        using="content",
+        query_filter=models.Filter(must=[eq("half", 0)], must_not=[has_id(numbers(nearest))]),
+        limit=200,
+    )
+    left = set(range(0, 200, 2)) - set(numbers(nearest))
+    assert set(numbers(found)) == left
+    assert len(found) == len(left)
+    assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+
+
+async def test_a_filter_on_the_tenant_holds_however_many_tenants_there_are(
+    store: VectorStore,
+) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.create_payload_index("items", "tenant", KEYWORD)
+
+    async def found(tenant: str) -> list[int]:
+        which = models.Filter(must=[eq("tenant", tenant)])
+        queried = numbers(await store.query_points("items", X, using="content", query_filter=which))
+        assert await store.count("items", which) == len(queried)
+        return queried
+
+    rows = ladder(4)
+    await store.upsert("items", [make_point(n, {"content": rows[n]}, tenant="a") for n in (0, 1)])
+    assert (await found("a"), await found("b")) == ([0, 1], [])
+    await store.upsert("items", [make_point(2, {"content": rows[2]}, tenant="b")])
+    assert (await found("a"), await found("b")) == ([0, 1], [2])
+    await store.delete("items", [pid(0), pid(1)])
+    assert (await found("a"), await found("b")) == ([], [2])
+    await store.upsert("items", [make_point(3, {"content": rows[3]})])
+    assert (await found("a"), await found("b")) == ([], [2])
+
+
+# maximal marginal relevance
+
+
+def mmr(query: list[float], diversity: float, candidates: int = 100) -> models.NearestQuery:
+    how = models.Mmr(diversity=diversity, candidates_limit=candidates)
+    return models.NearestQuery(nearest=query, mmr=how)
+
+
+async def test_mmr_scores_are_the_cosines_of_the_query(store: VectorStore) -> None:
+    rng = np.random.default_rng(7)
+    vectors = unit_vectors(rng, 120, 32)
+    await fill(store, vectors)
+    query = unit_vectors(rng, 1, 32)[0]
+    found = await store.query_points("items", mmr(query.tolist(), 0.7), using="content", limit=20)
+    cosines = vectors[numbers(found)] @ query
+    assert len(found) == 20
+    assert [p.score for p in found] == pytest.approx(cosines.tolist(), abs=1e-5)
+
+
+async def test_mmr_without_diversity_is_the_plain_order_and_with_it_is_not(
+    store: VectorStore,
+) -> None:
+    rng = np.random.default_rng(8)
+    centre = unit_vectors(rng, 3, 32)
+    crowd = np.concatenate([c + 0.02 * unit_vectors(rng, 15, 32) for c in centre])
+    await fill(store, (crowd / np.linalg.norm(crowd, axis=1, keepdims=True)).astype(np.float32))
+    query = (centre[0] + 0.6 * centre[1] + 0.3 * centre[2]).tolist()
+    plain = numbers(await store.query_points("items", query, using="content", limit=6))
+    same = numbers(await store.query_points("items", mmr(query, 0.0), using="content", limit=6))
+    varied = numbers(await store.query_points("items", mmr(query, 1.0), using="content", limit=6))
+    assert same == plain
+    assert {n // 15 for n in plain} == {0}
+    assert {n // 15 for n in varied} == {0, 1, 2}
+
+
+async def test_mmr_pages_are_cut_from_one_order(store: VectorStore) -> None:
+    rng = np.random.default_rng(9)
+    await fill(store, unit_vectors(rng, 150, 32))
+    query = mmr(unit_vectors(rng, 1, 32)[0].tolist(), 0.5)
+    whole = numbers(await store.query_points("items", query, using="content", limit=30))
+    pages = [
+        numbers(await store.query_points("items", query, using="content", limit=10, offset=start))
+        for start in (0, 10, 20)
+    ]
+    assert [n for page in pages for n in page] == whole
+
+
+async def test_mmr_obeys_the_filter(store: VectorStore) -> None:
+    rng = np.random.default_rng(10)
+    await fill(store, unit_vectors(rng, 100, 32))
+    query = mmr(unit_vectors(rng, 1, 32)[0].tolist(), 0.5)
+    which = models.Filter(must=[eq("half", 1)], must_not=[has_id(range(0, 50))])
+    found = await store.query_points("items", query, using="content", query_filter=which, limit=99)
+    assert sorted(numbers(found)) == list(range(51, 100, 2))
+
+
+# scroll and count
+
+
+@pytest.mark.parametrize("page", [1, 7, 25, 60, 61, 100])
+async def test_scrolling_visits_every_point_exactly_once(store: VectorStore, page: int) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert("items", [make_point(n, {"content": X}) for n in range(60)])
+    seen: list[int] = []
+    offset = None
+    while True:
+        records, offset = await store.scroll("items", limit=page, offset=offset)
+        assert len(records) <= page
+        seen += numbers(records)
+        if offset is None:
+            break
+        assert len(records) == page
+    assert sorted(seen) == list(range(60))
+
+
+async def test_a_filtered_scroll_visits_what_matches_exactly_once(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    points = [make_point(n, {"content": X}, odd=bool(n % 2)) for n in range(60)]
+    await store.upsert("items", points)
+    which = models.Filter(must=[eq("odd", True)])
+    seen: list[int] = []
+    offset = None
+    while True:
+        records, offset = await store.scroll("items", which, limit=8, offset=offset)
+        seen += numbers(records)
+        if offset is None:
+            break
+    assert sorted(seen) == list(range(1, 60, 2))
+
+
+async def test_a_scroll_returns_the_payload_and_vectors_asked_for(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert("items", [make_point(1, {"content": X}, a=1, b=2)])
+    (bare,), _ = await store.scroll("items", with_payload=["a"])
+    assert bare.payload == {"a": 1}
+    assert not bare.vector
+    (full,), _ = await store.scroll("items", with_vectors=True)
+    assert full.payload == {"n": 1, "a": 1, "b": 2}
+    assert full.vector == {"content": pytest.approx(X)}
+
+
+# what is refused
+
+
+async def test_a_vector_of_the_wrong_dimension_is_refused(store: VectorStore) -> None:
+    await fill_shelf(store)
+    with pytest.raises(StoreError):
+        await store.upsert("items", [make_point(99, {"content": [1.0, 2.0, 3.0]})])
+    with pytest.raises(StoreError):
+        await store.query_points("items", [1.0, 2.0, 3.0], using="content")
+    assert await store.count("items") == len(SHELF)
+    assert numbers(await store.query_points("items", X, using="content", limit=1)) == [0]
+
+
+async def test_an_unknown_vector_name_is_refused(store: VectorStore) -> None:
+    await fill_shelf(store)
+    with pytest.raises(StoreError):
+        await store.upsert("items", [make_point(99, {"elsewhere": X})])
+    with pytest.raises(StoreError):
+        await store.query_points("items", X, using="elsewhere")
+    assert await store.count("items") == len(SHELF)
+
+
+async def test_an_id_that_is_no_uuid_is_refused(store: VectorStore) -> None:
+    await fill_shelf(store)
+    with pytest.raises(StoreError):
+        await store.upsert("items", [models.PointStruct(id="item-1", vector={}, payload={})])
+    assert await store.count("items") == len(SHELF)
+
+
+CALLS = {
+    "delete_collection": lambda s: s.delete_collection("items"),
+    "vectors_of": lambda s: s.vectors_of("items"),
+    "payload_indexes": lambda s: s.payload_indexes("items"),
+    "create_payload_index": lambda s: s.create_payload_index("items", "tenant", KEYWORD),
+    "upsert": lambda s: s.upsert("items", [make_point(1, {"content": X})]),
+    "delete": lambda s: s.delete("items", [pid(1)]),
+    "retrieve": lambda s: s.retrieve("items", [pid(1)]),
+    "query_points": lambda s: s.query_points("items", X, using="content"),
+    "query_points, excluding": lambda s: s.query_points(
+        "items", X, using="content", query_filter=models.Filter(must_not=[has_id([1])])
+    ),
+    "scroll": lambda s: s.scroll("items"),
+    "count": lambda s: s.count("items"),
+}
+
+
+@pytest.mark.parametrize("call", [name for name in CALLS if name != "delete_collection"])
+async def test_an_unknown_collection_raises_store_error(store: VectorStore, call: str) -> None:
+    await store.create_collection("others", CONTENT)
+    with pytest.raises(StoreError):
+        await CALLS[call](store)
+
+
+@pytest.mark.parametrize("call", [*CALLS, "create_collection", "ping"])
+async def test_use_after_close_raises_store_error(store: VectorStore, call: str) -> None:
+    calls = {
+        **CALLS,
+        "create_collection": lambda s: s.create_collection("others", CONTENT),
+        "ping": lambda s: s.ping(),
+    }
+    await store.create_collection("items", CONTENT)
+    await store.close()
+    with pytest.raises(StoreError):
+        await calls[call](store)
+
+
+async def test_closing_twice_is_harmless(store: VectorStore) -> None:
+    await store.close()
+    await store.close()
+
+
+async def test_an_open_store_answers_a_ping(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.flush()
+    await store.ping()
+
+
+# what only Qdrant Edge promises
+
+
+async def test_an_edge_store_without_collections_answers_a_ping(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path / "qdrant")
+    await store.ping()
+    await store.close()
+
+
+async def test_a_reopened_edge_store_has_everything(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path / "qdrant")
+    await fill_shelf(store)
+    await store.create_payload_index("items", "tenant", KEYWORD)
+    params = {"long": models.VectorParams(size=2, distance=models.Distance.DOT)}
+    await store.create_collection("users", params, hnsw_config=UNSEARCHED)
+    await store.upsert("users", [make_point(1, {"long": [30.0, 40.0]}), make_point(2, {})])
+    await store.delete("items", [pid(5)])
+    before = await store.query_points("items", X, using="content")
+    await store.close()
+
+    again = EdgeStore(tmp_path / "qdrant")
+    assert await again.query_points("items", X, using="content") == before
+    assert await again.count("items") == 5
+    assert await again.payload_indexes("items") == {"tenant": KEYWORD}
+    assert await again.vectors_of("users") == {"long": (2, models.Distance.DOT)}
+    (record,) = await again.retrieve("users", [pid(1)], with_vectors=True)
+    assert record.vector == {"long": [30.0, 40.0]}
+    assert await again.count("users") == 2
+    await again.upsert("items", [make_point(9, {"content": X})])
+    assert await again.count("items") == 6
+    await again.close()
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["", "indexed"])
+async def test_a_reopened_edge_store_keeps_tenants_apart(tmp_path: Path, indexed: bool) -> None:
+    tenants: list[dict[str, str]] = [{"tenant": "a"}, {"tenant": "a"}, {"tenant": "b"}, {}]
+    for many in range(1, 5):
+        store = EdgeStore(tmp_path / str(many))
+        await store.create_collection("items", CONTENT)
+        if indexed:
+            await store.create_payload_index("items", "tenant", KEYWORD)
+        points = [make_point(n, {"content": X}, **tenants[n]) for n in range(many)]
+        await store.upsert("items", points)
+        await store.close()
+        again = EdgeStore(tmp_path / str(many))
+        for tenant in ("a", "b", ""):
+            which = models.Filter(must=[eq("tenant", tenant)])
+            found = await again.query_points("items", X, using="content", query_filter=which)
+            mine = [n for n in range(many) if tenants[n].get("tenant") == tenant]
+            assert sorted(numbers(found)) == mine
+        await again.close()
+
+
+async def test_a_collection_deleted_from_an_edge_store_stays_deleted(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path / "qdrant")
+    await fill_shelf(store)
+    await store.delete_collection("items")
+    await store.close()
+    again = EdgeStore(tmp_path / "qdrant")
+    assert not await again.collection_exists("items")
+    await again.close()
+
+
+async def test_a_payload_that_is_no_json_raises_store_error_in_edge(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path / "qdrant")
+    await fill_shelf(store)
+    for bad in (float("nan"), object()):
+        point = models.PointStruct.model_construct(id=pid(9), vector={}, payload={"bad": bad})
+        with pytest.raises(StoreError):
+            await store.upsert("items", [point])
+    assert await store.count("items") == len(SHELF)
+    await store.close()
+
+
+async def test_a_condition_that_edge_lacks_raises_store_error(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path / "qdrant")
+    await fill_shelf(store)
+    text = models.FieldCondition(key="category", match=models.MatchText(text="books"))
+    with pytest.raises(StoreError):
+        await store.count("items", models.Filter(must=[text]))
+    with pytest.raises(StoreError):
+        await store.query_points("items", models.SampleQuery(sample=models.Sample.RANDOM))
+    with pytest.raises(StoreError):
+        await store.create_payload_index("items", "category", models.PayloadSchemaType.TEXT)
+    await store.close()
+
+
+async def _payload(store: VectorStore, n: int) -> dict[str, object]:
+    (record,) = await store.retrieve("items", [pid(n)])
+    return dict(record.payload or {})
