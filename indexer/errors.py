@@ -79,6 +79,10 @@ class InvalidInput(RecsvcError):
         self.errors = [FieldError((), errors)] if isinstance(errors, str) else list(errors)
         super().__init__("; ".join(f"{_dotted(e.loc)}{e.msg}" for e in self.errors))
 
+    def within(self, place: str | int) -> InvalidInput:
+        """Return the same error of a part of a larger input."""
+        return InvalidInput([FieldError((place, *e.loc), e.msg) for e in self.errors])
+
 
 def _dotted(loc: tuple[str | int, ...]) -> str:
     return ".".join(map(str, loc)) + ": " if loc else ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from indexer.domain.items import Item, content_digest, filter_kinds, item_text
 from indexer.domain.vectors import Vector
+from indexer.embedding import embed_each
 from indexer.errors import EmbeddingError, RecsvcError
 from indexer.ports import Embedder, EventLog, ItemRecord
 from indexer.progress import Progress
@@ -22,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 _BATCH = 128
 _RETRY_MIN_S, _RETRY_MAX_S = 1.0, 30.0
+_REFUSED_MAX_S = 600.0
 
 Ready = Callable[[str, Sequence[str]], None]
 """Told the tenant and the ids of items that have a vector from now on."""
@@ -76,21 +78,27 @@ class ItemWorker:
             await self._parked.wait()
             await asyncio.sleep(pause_s)
             try:
-                done = await self._retry()
+                left, most_s = await self._retry()
             except RecsvcError as exc:
                 self._telemetry.count("failures", "items")
                 _log.warning("parked items wait: %s", exc)
-                done = False
-            pause_s = _RETRY_MIN_S if done else min(2 * pause_s, _RETRY_MAX_S)
+                left, most_s = 1, _RETRY_MAX_S
+            if not left:
+                self._parked.clear()
+            pause_s = min(2 * pause_s, most_s) if left else _RETRY_MIN_S
 
-    async def _retry(self) -> bool:
-        """Embed some parked items; False while the provider is still away."""
-        parked = await self._items.pending(_BATCH)
-        if parked and await self._embed_and_put(parked):
-            return False
-        if len(parked) < _BATCH:
-            self._parked.clear()
-        return True
+    async def _retry(self) -> tuple[int, float]:
+        """Embed all parked items; return how many are left, and the longest pause they need."""
+        left, offset = 0, None
+        while True:
+            parked, offset = await self._items.pending(_BATCH, offset)
+            try:
+                refused = await self._embed_and_put(parked, again=True)
+            except EmbeddingError:
+                return len(parked), _RETRY_MAX_S  # the provider is still away
+            left += refused
+            if offset is None:
+                return left, _REFUSED_MAX_S
 
     async def _apply(self, records: Sequence[ItemRecord]) -> None:
         by_tenant: dict[str, list[ItemRecord]] = {}
@@ -112,7 +120,7 @@ class ItemWorker:
 
     async def _store(self, tenant: str, points: Sequence[ItemPoint]) -> None:
         for stored in points:
-            await self._items.learn(filter_kinds(stored.item.features, self._text_features))
+            await self._items.learn(tenant, filter_kinds(stored.item.features, self._text_features))
         ids = [stored.item.item_id for stored in points]
         before = await self._items.get(tenant, ids)
         same_text = [p for p in points if _embedded(before.get(p.item.item_id), p)]
@@ -120,42 +128,61 @@ class ItemWorker:
         await self._items.put([(p, kept.get(p.item.item_id)) for p in same_text])
         self._telemetry.count("items", "updated", n=len(same_text))
         fresh = [p for p in points if not _embedded(before.get(p.item.item_id), p)]
-        if fresh and await self._embed_and_put(fresh):
+        try:
+            refused = await self._embed_and_put(fresh)
+        except EmbeddingError as exc:
+            await self._park([(stored, str(exc)) for stored in fresh])
+            refused = len(fresh)
+        if refused:
             self._parked.set()
 
-    async def _embed_and_put(self, points: Sequence[ItemPoint]) -> int:
-        """Embed and write; return how many have to wait. A waiting item keeps its old vector."""
-        texts = [item_text(stored.item, self._text_features) for stored in points]
-        try:
-            vectors: Sequence[Vector] = await self._embedder.embed(texts)
-        except EmbeddingError as exc:
-            await self._park(points, str(exc))
-            return len(points)
-        ready = [_with_reason(stored, None) for stored in points]
-        await self._items.put(list(zip(ready, vectors, strict=True)))
-        self._telemetry.count("items", "embedded", n=len(points))
-        by_tenant: dict[str, list[str]] = {}
-        for stored in points:
-            by_tenant.setdefault(stored.item.tenant, []).append(stored.item.item_id)
-        for tenant, item_ids in by_tenant.items():
-            if self.ready is not None:
-                self.ready(tenant, item_ids)
-        return 0
+    async def _embed_and_put(self, points: Sequence[ItemPoint], *, again: bool = False) -> int:
+        """Embed and write; return how many the provider refuses for good.
 
-    async def _park(self, points: Sequence[ItemPoint], reason: str) -> None:
-        old: Mapping[str, Vector] = {}
-        for tenant in {stored.item.tenant for stored in points}:
-            ids = [stored.item.item_id for stored in points if stored.item.tenant == tenant]
-            old = await self._items.vectors(tenant, ids)
-            await self._items.put(
-                [
-                    (_with_reason(stored, reason), old.get(stored.item.item_id))
-                    for stored in points
-                    if stored.item.tenant == tenant
-                ]
-            )
-        self._telemetry.count("items", "parked", n=len(points))
-        _log.warning("%d items wait for their embedding: %s", len(points), reason)
+        ``again``: they were parked, and may have been changed or deleted while their texts were
+        embedded; then that stands.
+
+        Raises:
+            EmbeddingUnavailable: the provider is away.
+        """
+        texts = [item_text(stored.item, self._text_features) for stored in points]
+        embedded = await embed_each(self._embedder, texts)
+        results = list(zip(points, embedded, strict=True))
+        if again:
+            results = [pair for pair in results if await self._still_parked(pair[0])]
+        ready = [
+            (_with_reason(stored, None), vector)
+            for stored, vector in results
+            if not isinstance(vector, EmbeddingError)
+        ]
+        await self._items.put(ready)
+        self._telemetry.count("items", "embedded", n=len(ready))
+        for tenant in {stored.item.tenant for stored, _ in ready}:
+            if self.ready is not None:
+                ids = [s.item.item_id for s, _ in ready if s.item.tenant == tenant]
+                self.ready(tenant, ids)
+        refused = [(s, f"refused: {r}") for s, r in results if isinstance(r, EmbeddingError)]
+        if not again:
+            await self._park(refused)
+        return len(refused)
+
+    async def _still_parked(self, stored: ItemPoint) -> bool:
+        item = stored.item
+        now = (await self._items.get(item.tenant, [item.item_id])).get(item.item_id)
+        return now is not None and now.offset == stored.offset
+
+    async def _park(self, points: Sequence[tuple[ItemPoint, str]]) -> None:
+        """Keep items to be embedded later, with the reason; each keeps the vector it had."""
+        if not points:
+            return
+        parked: list[tuple[ItemPoint, Vector | None]] = []
+        for stored, reason in points:
+            item = stored.item
+            old = await self._items.vectors(item.tenant, [item.item_id])
+            parked.append((_with_reason(stored, reason), old.get(item.item_id)))
+        await self._items.put(parked)
+        self._telemetry.count("items", "parked", n=len(parked))
+        _log.warning("%d items wait for their embedding: %s", len(parked), points[0][1])
 
     def _point(self, item: Item, offset: int) -> ItemPoint:
         text = item_text(item, self._text_features)

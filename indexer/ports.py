@@ -217,8 +217,8 @@ class EventLog(Protocol):
 
     async def last_offset(self) -> int: ...
 
-    async def totals(self) -> dict[str, int]:
-        """Rows held: ``events``, ``items``, ``dead_letters``."""
+    async def totals(self, tenant: str) -> dict[str, int]:
+        """Rows held of a tenant: ``events``, ``items``, ``dead_letters``."""
         ...
 
     async def ping(self) -> None: ...

@@ -33,6 +33,7 @@ __all__ = [
     "Features",
     "Id",
     "ItemIn",
+    "checked",
     "field_errors",
     "parse",
     "to_event",
@@ -286,6 +287,14 @@ def parse(adapter: TypeAdapter[T], body: bytes | str) -> T:
     """
     try:
         return adapter.validate_json(body)
+    except ValidationError as exc:
+        raise InvalidInput(field_errors(exc)) from exc
+
+
+def checked(adapter: TypeAdapter[T], value: object) -> T:
+    """Check a value that was parsed before; raises as `parse` does."""
+    try:
+        return adapter.validate_python(value)
     except ValidationError as exc:
         raise InvalidInput(field_errors(exc)) from exc
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from indexer.apply import Applier
 from indexer.domain.events import item_ref, ref_text, text_ref
-from indexer.errors import EmbeddingError, RecsvcError
+from indexer.errors import RecsvcError
 from indexer.ports import EventLog, EventRecord
 from indexer.progress import Progress
 from indexer.stores.terms import Terms
@@ -90,17 +90,18 @@ class Worker:
             tenant = next(iter(self._texts))[0]
             texts = [text for t, text in self._texts if t == tenant][:_REFS_AT_ONCE]
             try:
-                await self._terms.vectors(tenant, texts)
-            except (EmbeddingError, RecsvcError) as exc:
+                known = await self._terms.vectors_of_most(tenant, texts)
+            except RecsvcError as exc:
                 self._telemetry.count("failures", "texts")
                 _log.warning("%d search texts wait: %s", len(self._texts), exc)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _RETRY_MAX_S)
                 continue
             pause_s = _RETRY_MIN_S
+            self._telemetry.count("failures", "refused_texts", n=len(texts) - len(known))
             for text in texts:
                 self._texts.pop((tenant, text), None)
-            self._refs_ready(tenant, [text_ref(text) for text in texts])
+            self._refs_ready(tenant, [text_ref(text) for text in known])
 
     async def run_sweeps(self) -> None:
         """Look after all that waits, now and then: it makes up for whatever was missed."""

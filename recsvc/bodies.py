@@ -68,7 +68,10 @@ def json_body(*alternatives: dict[str, Any], ndjson: str | None = None) -> dict[
     schema = alternatives[0] if len(alternatives) == 1 else {"oneOf": list(alternatives)}
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if ndjson is not None:
-        content["application/x-ndjson"] = {"schema": {"type": "string", "description": ndjson}}
+        content["application/x-ndjson"] = {
+            "schema": {"type": "string", "description": ndjson},
+            "example": '{"item_id": "p1", "features": {"title": "Blue kettle"}}\n',
+        }
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -10,7 +10,7 @@ from qdrant_client import models
 
 from indexer.domain.ids import item_point
 from indexer.domain.vectors import Vector
-from indexer.ports import VectorStore
+from indexer.ports import Hit, VectorStore
 from indexer.stores.items import ItemPoints
 from indexer.stores.points import scoped
 from indexer.stores.schema import ITEMS
@@ -57,24 +57,19 @@ class Candidates:
         """Return the items nearest to ``vector`` (unit length); scores are cosines.
 
         With ``diversity`` above 0 they are picked by maximal marginal relevance (Carbonell and
-        Goldstein, SIGIR 1998) among the nearest; scores stay cosines.
+        Goldstein, SIGIR 1998) among the nearest 100, and follow by nearness beyond these; scores
+        stay cosines.
         """
-        query: models.NearestQuery | list[float] = vector.tolist()
-        if wanted.diversity > 0.0:
-            reach = wanted.start + wanted.limit
-            mmr = models.Mmr(
-                diversity=wanted.diversity, candidates_limit=max(_MMR_CANDIDATES, 2 * reach)
-            )
+        found: list[Hit] = []
+        if wanted.diversity > 0.0 and wanted.start < _MMR_CANDIDATES:
+            # The same pool for each page, as another one would be put in another order.
+            mmr = models.Mmr(diversity=wanted.diversity, candidates_limit=_MMR_CANDIDATES)
+            varied = min(wanted.limit, _MMR_CANDIDATES - wanted.start)
             query = models.NearestQuery(nearest=vector.tolist(), mmr=mmr)
-        found = await self._store.query_points(
-            ITEMS,
-            query,
-            using="content",
-            query_filter=self._filter(wanted, _ids(wanted.excluded)),
-            limit=wanted.limit,
-            offset=wanted.start,
-            with_payload=False,
-        )
+            found = await self._search(query, wanted, varied, wanted.start)
+        left = wanted.limit - len(found)
+        if left and (wanted.diversity == 0.0 or len(found) + wanted.start >= _MMR_CANDIDATES):
+            found += await self._search(vector.tolist(), wanted, left, wanted.start + len(found))
         shown = await self._items.shown([hit.id for hit in found])
         return [
             Candidate(shown[hit.id][0], hit.score, shown[hit.id][1])
@@ -107,6 +102,19 @@ class Candidates:
         if len(found) < reach:
             found += await self._any(wanted, reach - len(found), {c.item_id for c in found})
         return found[wanted.start : reach]
+
+    async def _search(
+        self, query: models.NearestQuery | list[float], wanted: Wanted, limit: int, start: int
+    ) -> list[Hit]:
+        return await self._store.query_points(
+            ITEMS,
+            query,
+            using="content",
+            query_filter=self._filter(wanted, _ids(wanted.excluded)),
+            limit=limit,
+            offset=start,
+            with_payload=False,
+        )
 
     async def _allowed(
         self, wanted: Wanted, item_ids: Iterable[str]

@@ -88,7 +88,7 @@ class Recommender:
             InvalidInput: nothing to go by, or an unknown item.
         """
         shown = _points(tenant, (*session.items, *session.negative_items))
-        wanted = self._wanted(tenant, options, shown)
+        wanted = await self._wanted(tenant, options, shown)
         parts, degraded = await self._session_parts(tenant, session)
         mixed = mix(parts)
         if mixed is None:
@@ -121,7 +121,7 @@ class Recommender:
             if not await self._runtime.items.get(tenant, [item_id]):
                 raise NotFound(f"no item {item_id!r}")
             raise ItemNotEmbedded(f"item {item_id!r} is not embedded yet; ask again shortly")
-        wanted = self._wanted(tenant, options, _points(tenant, [item_id]))
+        wanted = await self._wanted(tenant, options, _points(tenant, [item_id]))
         found = await self._candidates.nearest(vector, wanted)
         parts = [Part({"kind": "similar", "item_id": item_id}, 1.0, vector)]
         return {
@@ -161,7 +161,7 @@ class Recommender:
         rules: BlendRules,
         options: Options,
     ) -> dict[str, Any]:
-        wanted = self._wanted(state.tenant, options, self._seen(state, options))
+        wanted = await self._wanted(state.tenant, options, self._seen(state, options))
         found = await self._candidates.nearest(query.vector, wanted)
         parts: list[Part] = []
         if options.explain:
@@ -176,7 +176,7 @@ class Recommender:
         }
 
     async def _popular(self, state: UserState, options: Options) -> dict[str, Any]:
-        wanted = self._wanted(state.tenant, options, self._seen(state, options))
+        wanted = await self._wanted(state.tenant, options, self._seen(state, options))
         found = await self._candidates.popular(wanted)
         return {
             **self._user_head(state, "popular"),
@@ -207,12 +207,13 @@ class Recommender:
             self._seen_points[key] = (state.version, points)
         return points
 
-    def _wanted(self, tenant: str, options: Options, excluded: frozenset[str]) -> Wanted:
+    async def _wanted(self, tenant: str, options: Options, excluded: frozenset[str]) -> Wanted:
+        kinds = await self._runtime.items.kinds(tenant) if options.filters else {}
         return Wanted(
             tenant=tenant,
             limit=options.limit,
             start=start_of(options.cursor),
-            conditions=parse_filters(options.filters, self._runtime.items.filter_kinds),
+            conditions=parse_filters(options.filters, kinds),
             excluded=excluded | _points(tenant, options.exclude) if options.exclude else excluded,
             diversity=options.diversity,
             now=time.time(),
@@ -263,7 +264,8 @@ class Recommender:
 
     async def _session_parts(self, tenant: str, session: Session) -> tuple[list[Part], list[str]]:
         """Collect what a session is made of, and what of it is missing."""
-        vectors = await self._item_vectors(tenant, (*session.items, *session.negative_items))
+        vectors = await self._item_vectors(tenant, "items", session.items)
+        vectors |= await self._item_vectors(tenant, "negative_items", session.negative_items)
         parts = [
             Part({"kind": "item", "item_id": item_id}, factor / len(ids), vectors[item_id])
             for ids, factor in ((session.items, 1.0), (session.negative_items, _NEGATIVE_FACTOR))
@@ -287,13 +289,15 @@ class Recommender:
             parts.append(Part(reason, weight, terms[name]))
         return parts, degraded
 
-    async def _item_vectors(self, tenant: str, item_ids: Sequence[str]) -> dict[str, Vector]:
+    async def _item_vectors(
+        self, tenant: str, field: str, item_ids: Sequence[str]
+    ) -> dict[str, Vector]:
         vectors = await self._runtime.items.vectors(tenant, item_ids)
         missing = [item_id for item_id in item_ids if item_id not in vectors]
         known = await self._runtime.items.get(tenant, missing)
         unknown = [item_id for item_id in missing if item_id not in known]
         if unknown:
-            raise InvalidInput([FieldError(("items",), f"no item {i!r}") for i in unknown])
+            raise InvalidInput([FieldError((field,), f"no item {i!r}") for i in unknown])
         return vectors
 
     def _forget(self, change: UserChange) -> None:

@@ -34,8 +34,7 @@ from indexer.stores.edge_scan import (
 __all__ = ["EdgeStore"]
 
 _SPEC_FILE = "recsvc.json"
-_RESCORED = 192.0
-_OVERSAMPLING_MIN = 3.0
+_RESCORED_MIN, _RESCORED_EACH = 192.0, 8.0
 _EXCLUDED_AT_ONCE = 64
 
 _Query = models.NearestQuery | models.FusionQuery | list[float] | None
@@ -50,13 +49,13 @@ class _Collection:
     searched: bool
     tenants: set[str] = field(default_factory=set)
 
-    def params(self, rows: int, exact: bool) -> edge.SearchParams | None:
-        """Return how to search for the best ``rows`` points."""
+    def params(self, wanted: int, rows: int, exact: bool) -> edge.SearchParams | None:
+        """Return how to search for the best ``wanted`` points in a list of ``rows``."""
         if not self.searched:
             return None
         if exact:
             return edge.SearchParams(exact=True)
-        oversampling = max(_OVERSAMPLING_MIN, _RESCORED / max(rows, 1))
+        oversampling = max(1.0, max(_RESCORED_MIN, _RESCORED_EACH * wanted) / max(rows, 1))
         return edge.SearchParams(
             quantization=edge.QuantizationSearchParams(rescore=True, oversampling=oversampling)
         )
@@ -176,7 +175,8 @@ class EdgeStore:
                 if excluded:
                     request = _Nearest(query, using, rest, exact, limit, offset, with_payload)
                     return _nearest_but(collection, request, excluded)
-            params = collection.params(limit + offset, exact)
+            rows = max(limit + offset, convert.pool_of(query))
+            params = collection.params(rows, rows, exact)
             found = collection.shard.query(
                 edge.QueryRequest(
                     limit=limit,
@@ -271,7 +271,7 @@ def _nearest_but(collection: _Collection, request: _Nearest, excluded: frozenset
                 limit=wanted + extra,
                 query=convert.query(request.query, request.using),
                 filter=convert.filter_of(request.rest),
-                params=collection.params(wanted + extra, request.exact),
+                params=collection.params(wanted, wanted + extra, request.exact),
             )
         )
         kept = without_excluded(found, excluded, wanted)

@@ -17,6 +17,7 @@ __all__ = [
     "INDEXES",
     "condition",
     "filter_of",
+    "pool_of",
     "prefetch",
     "query",
     "selector",
@@ -155,6 +156,13 @@ def _nearest(source: models.NearestQuery, using: str | None) -> Any:
     diversity = 0.5 if source.mmr.diversity is None else source.mmr.diversity
     candidates = source.mmr.candidates_limit or _MMR_CANDIDATES
     return edge.Mmr(vector, 1.0 - diversity, candidates, using=using)
+
+
+def pool_of(source: Any) -> int:
+    """Return how many candidates a query chooses among by itself; 0 for all others."""
+    if isinstance(source, models.NearestQuery) and source.mmr is not None:
+        return source.mmr.candidates_limit or _MMR_CANDIDATES
+    return 0
 
 
 def prefetch(source: Sequence[models.Prefetch] | None, params: Any) -> list[edge.Prefetch] | None:

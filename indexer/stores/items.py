@@ -12,7 +12,7 @@ from qdrant_client import models
 from indexer.domain.ids import item_point
 from indexer.domain.items import FilterKind, Item
 from indexer.domain.vectors import Vector, checked
-from indexer.ports import VectorStore
+from indexer.ports import PointId, VectorStore
 from indexer.stores.points import equals, point, scoped, upsert_paced, vector_of
 from indexer.stores.schema import ITEMS
 
@@ -57,6 +57,7 @@ class ItemPoints:
         self._vectors: LRUCache[tuple[str, str], Vector] = LRUCache(_VECTORS_CACHED)
         self._features: LRUCache[str, Shown] = LRUCache(_FEATURES_CACHED)
         self.filter_kinds: dict[str, FilterKind] = {}
+        self._tenant_kinds: dict[str, dict[str, FilterKind]] = {}
         self.availability = False
         self.version = 0
 
@@ -70,11 +71,14 @@ class ItemPoints:
         for name, filter_kind in declared.items():
             await self._index(name, filter_kind)
 
-    async def learn(self, kinds: Mapping[str, FilterKind]) -> None:
+    async def learn(self, tenant: str, kinds: Mapping[str, FilterKind]) -> None:
         """Make features filterable that were not seen before, while there is room."""
         for name, kind in kinds.items():
             if name not in self.filter_kinds and len(self.filter_kinds) < self._filter_keys_max:
                 await self._index(name, kind)
+            known = self._tenant_kinds.get(tenant, {})
+            if name not in known and name in self.filter_kinds:
+                self._tenant_kinds.pop(tenant, None)
 
     async def get(self, tenant: str, item_ids: Iterable[str]) -> dict[str, ItemPoint]:
         """Return those of the items that are known."""
@@ -138,11 +142,23 @@ class ItemPoints:
             self._features.pop(item_point(*key), None)
         self.version += 1
 
-    async def pending(self, limit: int) -> list[ItemPoint]:
-        """Return items that still have to be embedded."""
+    async def pending(
+        self, limit: int, offset: PointId | None = None
+    ) -> tuple[list[ItemPoint], PointId | None]:
+        """Return a page of the items that still have to be embedded, and where the next begins."""
         waiting = models.Filter(must=[equals("pending", True)])
-        records, _ = await self._store.scroll(ITEMS, waiting, limit=limit)
-        return [_decode(record.payload or {}) for record in records]
+        records, following = await self._store.scroll(ITEMS, waiting, limit=limit, offset=offset)
+        return [_decode(record.payload or {}) for record in records], following
+
+    async def kinds(self, tenant: str) -> dict[str, FilterKind]:
+        """Return the filterable features that a tenant's items have, and how to filter them."""
+        if tenant not in self._tenant_kinds:
+            self._tenant_kinds[tenant] = {
+                name: kind
+                for name, kind in self.filter_kinds.items()
+                if await self.count(tenant, [models.Filter(must_not=[_is_empty(name)])])
+            }
+        return self._tenant_kinds[tenant]
 
     async def count(self, tenant: str, conditions: Sequence[models.Condition] = ()) -> int:
         """Count a tenant's items, or those that meet ``conditions``."""
@@ -181,6 +197,10 @@ class ItemPoints:
         if vector is not None:
             vectors["content"] = checked(vector, self._dim, f"item {item.item_id!r}")
         return point(item_point(item.tenant, item.item_id), vectors, payload)
+
+
+def _is_empty(feature: str) -> models.IsEmptyCondition:
+    return models.IsEmptyCondition(is_empty=models.PayloadField(key=FEATURE_PREFIX + feature))
 
 
 def _decode(payload: Mapping[str, Any]) -> ItemPoint:

@@ -5,13 +5,15 @@ Texts are kept as hashes only: a search can be personal, its vector is all that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cachetools import LRUCache
 from qdrant_client import models
 
 from indexer.domain.ids import point_id
 from indexer.domain.vectors import Vector
+from indexer.embedding import embed_each
+from indexer.errors import EmbeddingError
 from indexer.ports import Embedder, VectorStore
 from indexer.stores.points import point, upsert_paced, vector_of
 from indexer.stores.schema import TERMS
@@ -53,12 +55,29 @@ class Terms:
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
             vectors = await self._embedder.embed(missing)
-            points = []
-            for text, vector in zip(missing, vectors, strict=True):
-                points.append(point(_point(tenant, text), {"content": vector}, {"tenant": tenant}))
-                found[text] = self._cache[tenant, text] = vector
-            await upsert_paced(self._store, TERMS, points)
+            found = {**found, **await self._keep(tenant, dict(zip(missing, vectors, strict=True)))}
         return found
+
+    async def vectors_of_most(self, tenant: str, texts: Sequence[str]) -> dict[str, Vector]:
+        """Return the unit vectors of those of ``texts`` that the provider does not refuse.
+
+        Raises:
+            EmbeddingUnavailable: a text is new and the provider away.
+        """
+        found = await self.known(tenant, texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        results = zip(missing, await embed_each(self._embedder, missing), strict=True)
+        fresh = {text: v for text, v in results if not isinstance(v, EmbeddingError)}
+        return {**found, **await self._keep(tenant, fresh)}
+
+    async def _keep(self, tenant: str, vectors: Mapping[str, Vector]) -> Mapping[str, Vector]:
+        points = [
+            point(_point(tenant, text), {"content": vector}, {"tenant": tenant})
+            for text, vector in vectors.items()
+        ]
+        await upsert_paced(self._store, TERMS, points)
+        self._cache.update({(tenant, text): vector for text, vector in vectors.items()})
+        return vectors
 
 
 class Cursors:

@@ -209,13 +209,13 @@ class SqliteLog:
         """Return the offset of the newest event, 0 for none."""
         return self._last
 
-    async def totals(self) -> dict[str, int]:
-        """Count what is held."""
+    async def totals(self, tenant: str) -> dict[str, int]:
+        """Count what is held of a tenant."""
         rows = await self._rows(
-            "SELECT (SELECT count(*) FROM events), "
-            "(SELECT count(*) FROM items WHERE body IS NOT NULL), "
-            "(SELECT count(*) FROM dead_letters)",
-            (),
+            "SELECT (SELECT count(*) FROM events WHERE tenant = ?1), "
+            "(SELECT count(*) FROM items WHERE tenant = ?1 AND body IS NOT NULL), "
+            "(SELECT count(*) FROM dead_letters WHERE tenant = ?1)",
+            (tenant,),
         )
         return dict(zip(("events", "items", "dead_letters"), rows[0], strict=True))
 

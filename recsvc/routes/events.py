@@ -79,9 +79,16 @@ async def post_events(
 
 def _events(body: bytes, tenant: str, service: Service) -> list[Event]:
     try:
-        sent = parse(_MANY, body) if body.lstrip()[:1] == b"[" else [parse(_ONE, body)]
+        listed = body.lstrip()[:1] == b"["
+        sent = parse(_MANY, body) if listed else [parse(_ONE, body)]
         weights, now = service.runtime.settings.event_weights, time.time()
-        return [to_event(tenant, one, weights, now=now) for one in sent]
+        events = []
+        for place, one in enumerate(sent):
+            try:
+                events.append(to_event(tenant, one, weights, now=now))
+            except InvalidInput as exc:
+                raise exc.within(place) if listed else exc from None
+        return events
     except InvalidInput:
         service.runtime.telemetry.count("events", "refused")
         raise

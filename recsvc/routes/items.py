@@ -13,7 +13,7 @@ from indexer.catalogue import PutResult
 from indexer.domain.ids import ID_PATTERN
 from indexer.domain.items import Item
 from indexer.errors import FieldError, InvalidInput, NotFound
-from indexer.wire import ItemIn, parse, to_item
+from indexer.wire import ItemIn, checked, parse, to_item
 from recsvc.bodies import json_body, lines, read_bytes, read_json
 from recsvc.problems import Problem
 from recsvc.schemas import ItemOut, ItemsResult
@@ -83,14 +83,16 @@ async def post_items(request: Request, service: ServiceDep, key: Writer) -> Resp
     """Take a list, or JSON lines as `application/x-ndjson`; refused ones are named, others kept."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     total, rejected, chunk = PutResult(), list[dict[str, Any]](), list[Item]()
-    rows = lines(request) if kind == "application/x-ndjson" else _rows(request)
+    rows: AsyncIterator[object] = (
+        lines(request) if kind == "application/x-ndjson" else _rows(request)
+    )
     number = 0
     async for row in rows:
         number += 1
-        if not row.strip():
+        if isinstance(row, bytes) and not row.strip():
             continue
         try:
-            chunk.append(to_item(key.tenant, parse(_LINE, row)))
+            chunk.append(to_item(key.tenant, _checked(row)))
         except InvalidInput as exc:
             if len(rejected) < _REJECTED_MAX:
                 rejected.append({"line": number, "item_id": _id_in(row), "reason": str(exc)})
@@ -140,10 +142,15 @@ async def delete_item(item_id: _ItemId, service: ServiceDep, key: Writer) -> Res
     return Response(status_code=204)
 
 
-async def _rows(request: Request) -> AsyncIterator[bytes]:
-    """Give the elements of a JSON list as JSON, to be checked one by one."""
+async def _rows(request: Request) -> AsyncIterator[object]:
+    """Give the elements of a JSON list, to be checked one by one."""
     for row in parse(_MANY, await read_bytes(request)):
-        yield orjson.dumps(row)
+        yield row
+
+
+def _checked(row: object) -> ItemIn:
+    """Check a line of JSON, or an element of a list that is parsed already."""
+    return parse(_LINE, row) if isinstance(row, bytes) else checked(_LINE, row)
 
 
 async def _put(service: Service, tenant: str, chunk: list[Item], total: PutResult) -> None:
@@ -153,12 +160,13 @@ async def _put(service: Service, tenant: str, chunk: list[Item], total: PutResul
     total.pending += result.pending
 
 
-def _id_in(row: bytes) -> str | None:
+def _id_in(row: object) -> str | None:
     """Return the id of a refused item, where it can be told."""
     try:
-        value = parse(TypeAdapter(dict[str, Any]), row).get("item_id")
-    except InvalidInput:
+        fields = orjson.loads(row) if isinstance(row, bytes) else row
+    except orjson.JSONDecodeError:
         return None
+    value = fields.get("item_id") if isinstance(fields, dict) else None
     return str(value)[:128] if value is not None else None
 
 

@@ -12,7 +12,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from indexer.errors import RecsvcError
 from indexer.runtime import Runtime
-from recsvc.problems import Problem
 from recsvc.schemas import Stats
 from recsvc.state import Admin, ServiceDep, json_response
 
@@ -21,6 +20,7 @@ __all__ = ["router"]
 router = APIRouter(tags=["operations"])
 
 _PING_S = 2.0
+_NOT_WELL: dict[str, Any] = {"description": "The same body, with what is wrong."}
 
 
 @router.get(
@@ -33,7 +33,7 @@ async def stats(service: ServiceDep, key: Admin) -> Response:
     """Return totals, percentiles of each step, queue depth and provider use."""
     runtime = service.runtime
     telemetry = runtime.telemetry
-    totals = await runtime.log.totals()
+    totals = await runtime.log.totals(key.tenant)
     totals["users"] = await runtime.states.count(key.tenant)
     totals["indexed_items"] = await runtime.items.count(key.tenant)
     dead = telemetry.total("events", "dead_letter")
@@ -51,7 +51,7 @@ async def stats(service: ServiceDep, key: Admin) -> Response:
     return json_response(body)
 
 
-@router.get("/healthz", summary="Liveness", responses={503: {"model": Problem}})
+@router.get("/healthz", summary="Liveness", responses={503: _NOT_WELL})
 async def healthz(service: ServiceDep) -> Response:
     """Answer 200 while every worker of this process lives."""
     failed = service.runtime.failed
@@ -60,7 +60,7 @@ async def healthz(service: ServiceDep) -> Response:
     )
 
 
-@router.get("/readyz", summary="Readiness of each part", responses={503: {"model": Problem}})
+@router.get("/readyz", summary="Readiness of each part", responses={503: _NOT_WELL})
 async def readyz(service: ServiceDep) -> Response:
     """Answer 200 when every part answers, else 503 with the reason of each that does not.
 

@@ -74,8 +74,9 @@ async def export_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Resp
 )
 async def erase_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Response:
     """Erase the user's events, vectors, profile and cached answers, then look for them again."""
-    await _state(service, key.tenant, user_id)
     runtime = service.runtime
+    if not await runtime.log.user_events(key.tenant, user_id, after=-1, limit=1):
+        await _state(service, key.tenant, user_id)
     erased = await runtime.erase_user(key.tenant, user_id)
     left = await runtime.log.user_events(key.tenant, user_id, after=-1, limit=1)
     state = await runtime.states.get(key.tenant, user_id)

@@ -45,7 +45,7 @@ async def test_an_empty_log_has_nothing_and_says_so(log: EventLog) -> None:
     assert await log.dead_letters() == []
     assert await log.find("default", "u1", "e1") is None
     assert await log.user_events("default", "u1", after=0, limit=10) == []
-    assert await log.totals() == {"events": 0, "items": 0, "dead_letters": 0}
+    assert await log.totals("default") == {"events": 0, "items": 0, "dead_letters": 0}
     await log.ping()
 
 
@@ -104,12 +104,12 @@ async def test_a_reopened_log_has_everything(logs: Logs, log: EventLog) -> None:
     await log.append_items([change("i1", colour="red"), deletion("i2")])
     first = (await log.read(0, 1))[0]
     await log.add_dead_letter(first, "poison")
-    before = (await read_all(log), await log.totals(), await log.last_offset())
+    before = (await read_all(log), await log.totals("default"), await log.last_offset())
     await log.close()
     again = await logs.open()
     assert ids(await read_all(again)) == ids(before[0]) == [f"e{n}" for n in range(100)]
     assert [r.event for r in await read_all(again)] == [r.event for r in before[0]]
-    assert (await again.totals(), await again.last_offset()) == before[1:]
+    assert (await again.totals("default"), await again.last_offset()) == before[1:]
     assert [r.item_id for r in await again.read_items(0, 10)] == ["i1", "i2"]
     assert [letter.reason for letter in await again.dead_letters()] == ["poison"]
     assert (await again.append([view("e100")])).offset > before[2]
@@ -352,7 +352,7 @@ async def test_of_each_item_the_newest_change_only_is_kept(log: EventLog) -> Non
     ]
     assert records[-1].offset == third
     assert [r.item_id for r in await log.read_items(first, 10)] == ["i3", "i1"]
-    assert (await log.totals())["items"] == 3
+    assert (await log.totals("default"))["items"] == 3
 
 
 async def test_of_two_changes_of_an_item_in_one_call_the_last_is_kept(log: EventLog) -> None:
@@ -366,7 +366,7 @@ async def test_a_deleted_item_is_read_as_a_deletion_and_not_counted(log: EventLo
     await log.append_items([deletion("i1")])
     records = await read_all_items(log)
     assert [(r.item_id, r.item is None) for r in records] == [("i2", False), ("i1", True)]
-    assert (await log.totals())["items"] == 1
+    assert (await log.totals("default"))["items"] == 1
 
 
 async def test_an_item_comes_back_as_it_was(logs: Logs, log: EventLog) -> None:
@@ -460,7 +460,8 @@ async def test_erasing_a_user_removes_all_of_that_user_and_nothing_else(
         assert await reader.find("default", "u1", "e1") is None
         assert await reader.user_events("default", "u1", after=0, limit=10) == []
         assert [d.event["event_id"] for d in await reader.dead_letters()] == ["e0"]
-        assert await reader.totals() == {"events": 15, "items": 0, "dead_letters": 1}
+        assert await reader.totals("default") == {"events": 5, "items": 0, "dead_letters": 1}
+        assert (await reader.totals("other"))["events"] == 10
         assert await reader.last_offset() == last
 
 
@@ -534,14 +535,14 @@ async def test_dead_letters_are_listed_oldest_first_and_dropped_by_id(log: Event
     left = await log.dead_letters()
     assert [letter.event["event_id"] for letter in left] == ["e1", "e2", "e4"]
     await log.drop_dead_letters([])
-    assert (await log.totals())["dead_letters"] == 3
+    assert (await log.totals("default"))["dead_letters"] == 3
 
 
 async def test_totals_count_what_is_held(log: EventLog) -> None:
     await log.append([view("e1"), view("e2"), view("e1")])
     await log.append_items([change("i1"), change("i2"), deletion("i3")])
     await log.add_dead_letter((await log.read(0, 1))[0], "poison")
-    assert await log.totals() == {"events": 2, "items": 2, "dead_letters": 1}
+    assert await log.totals("default") == {"events": 2, "items": 2, "dead_letters": 1}
 
 
 # bounds and failures
@@ -568,7 +569,7 @@ async def test_a_full_queue_refuses_and_takes_again_when_it_has_drained(logs: Lo
     assert sorted(ids(await read_all(log))) == sorted(taken)
     for start in range(0, 100, 10):
         await log.append([view(f"e{n}") for n in range(start, start + 10)])
-    assert (await log.totals())["events"] == 100
+    assert (await log.totals("default"))["events"] == 100
 
 
 async def test_conflicts_and_duplicates_leave_no_room_taken(logs: Logs) -> None:
@@ -597,7 +598,7 @@ async def test_a_full_disk_is_an_error_and_the_log_recovers(logs: Logs, log: Eve
     await log.close()
     again = await logs.open()
     assert ids(await read_all(again)) == ["before", "after", "big0"]
-    assert await again.totals() == {"events": 3, "items": 1, "dead_letters": 0}
+    assert await again.totals("default") == {"events": 3, "items": 1, "dead_letters": 0}
 
 
 async def test_an_event_that_cannot_be_written_fails_alone(log: EventLog) -> None:
@@ -618,7 +619,7 @@ CALLS = {
     "erase_user": lambda log: log.erase_user("default", "u1"),
     "dead_letters": lambda log: log.dead_letters(),
     "drop_dead_letters": lambda log: log.drop_dead_letters([1]),
-    "totals": lambda log: log.totals(),
+    "totals": lambda log: log.totals("default"),
     "ping": lambda log: log.ping(),
 }
 
@@ -646,7 +647,7 @@ async def test_close_finishes_what_was_queued(logs: Logs, log: EventLog) -> None
         await log.close()
         accepted = await asyncio.gather(*tasks)
     assert sum(a.accepted for a in accepted) == 200
-    assert (await (await logs.open()).totals())["events"] == 200
+    assert (await (await logs.open()).totals("default"))["events"] == 200
 
 
 @contextmanager
