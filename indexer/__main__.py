@@ -149,16 +149,23 @@ async def _load(
                 console=Console(stderr=True),
             )
         )
+        begun: set[Path] = set()
         for file in files:
             task = bar.add_task(file, total=size_of(file), rows=0)
 
             def show(read: int, report: LoadReport, task: object = task) -> None:
                 bar.update(task, completed=read, rows=report.read)  # type: ignore[arg-type]
 
-            name = "stdin" if file == "-" else file
-            rejected = None if stop else reject_file or Path(f"{name}.rejected.jsonl")
+            rejected = None if stop else reject_file or _reject_file_of(file)
+            if rejected is not None and rejected not in begun:
+                rejected.unlink(missing_ok=True)
+                begun.add(rejected)
             reports[file] = await load(file, sink, kind=kind, reject_file=rejected, progress=show)
     return reports
+
+
+def _reject_file_of(file: str) -> Path:
+    return Path("stdin.rejected.jsonl" if file == "-" else f"{file}.rejected.jsonl")
 
 
 async def _run(settings: Settings, until_idle: bool) -> None:

@@ -7,7 +7,7 @@ its hash, and an event without an id gets one made of its content and line.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -25,6 +25,8 @@ __all__ = ["HttpSink", "LoadReport", "Sink", "StoreSink", "load"]
 
 _CHUNK: Final[dict[Kind, int]] = {"items": 200, "events": 500}
 _HTTP_TIMEOUT_S = 60.0
+_TOO_LARGE = 413
+_REFUSED = (409, _TOO_LARGE, 422)
 _ITEM, _EVENT = TypeAdapter(ItemIn), TypeAdapter(EventIn)
 
 T = TypeVar("T")
@@ -89,9 +91,9 @@ class StoreSink:
         try:
             accepted = await self._runtime.log.append([event for _, event in ready])
         except EventConflict as exc:
-            conflicts = set(exc.event_ids)
+            conflicts = set(exc.events)
             for place, event in ready:
-                if event.event_id in conflicts:
+                if (event.user_id, event.event_id) in conflicts:
                     result.refused[place] = "already accepted with another body"
             left = [event for place, event in ready if place not in result.refused]
             accepted = await self._runtime.log.append(left)
@@ -115,26 +117,33 @@ class HttpSink:
     async def items(self, items: Sequence[ItemIn]) -> Stored:
         """Post items."""
         response = await self._post("/v1/items", items)
+        if response.status_code == _TOO_LARGE and len(items) > 1:
+            return await self._halved(self.items, items)
         body = self._checked(response)
         refused = {row["line"] - 1: row["reason"] for row in body["rejected"]}
         return Stored(body["stored"], body["unchanged"], len(body["pending"]), refused)
 
     async def events(self, events: Sequence[EventIn]) -> Stored:
-        """Post events; where the service refuses a chunk, one by one, to find the culprits."""
+        """Post events; where the service refuses a chunk, halve it until the culprits are found."""
         response = await self._post("/v1/events", events)
-        if response.status_code in (409, 422) and len(events) > 1:
-            total = Stored()
-            for place, event in enumerate(events):
-                one = await self.events([event])
-                total.stored += one.stored
-                total.unchanged += one.unchanged
-                if one.refused:
-                    total.refused[place] = one.refused[0]
-            return total
-        if response.status_code in (409, 422):
+        if response.status_code in _REFUSED:
+            if len(events) > 1:
+                return await self._halved(self.events, events)
             return Stored(refused={0: response.json()["detail"]})
         body = self._checked(response)
         return Stored(body["accepted"], body["duplicates"])
+
+    async def _halved(
+        self, send: Callable[[Sequence[T]], Awaitable[Stored]], rows: Sequence[T]
+    ) -> Stored:
+        middle = len(rows) // 2
+        first, second = await send(rows[:middle]), await send(rows[middle:])
+        return Stored(
+            first.stored + second.stored,
+            first.unchanged + second.unchanged,
+            first.pending + second.pending,
+            first.refused | {middle + place: why for place, why in second.refused.items()},
+        )
 
     async def _post(self, path: str, rows: Sequence[ItemIn] | Sequence[EventIn]) -> httpx.Response:
         body = orjson.dumps([row.model_dump(exclude_unset=True) for row in rows])
@@ -164,8 +173,8 @@ async def load(
 ) -> LoadReport:
     """Load one file. ``kind`` None: told by the first row.
 
-    Refused rows go to ``reject_file`` as JSON lines ``{line, reason, row}``, or end the load where
-    that is None. ``progress`` is called with the bytes read and the report so far.
+    Refused rows are added to ``reject_file`` as JSON lines ``{line, reason, row}``, or end the
+    load where that is None. ``progress`` is called with the bytes read and the report so far.
 
     Raises:
         InvalidInput: the file cannot be read, or a row is refused and there is no reject file.
@@ -231,10 +240,9 @@ class _Loader:
         if self._reject_file is None:
             raise InvalidInput([FieldError((self._path, row.number), reason)])
         self.report.rejected += 1
-        first = self.report.reject_file is None
         self.report.reject_file = str(self._reject_file)
         line = orjson.dumps({"line": row.number, "reason": reason, "row": row.raw})
-        with self._reject_file.open("wb" if first else "ab") as file:
+        with self._reject_file.open("ab") as file:
             file.write(line + b"\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,27 +31,30 @@ class Catalogue:
 
     def __init__(self, log: EventLog, items: ItemPoints, progress: Progress) -> None:
         self._log, self._items, self._progress = log, items, progress
+        self._in_flight: Counter[tuple[str, str]] = Counter()
 
     async def put(self, tenant: str, items: Sequence[Item]) -> PutResult:
         """Create or replace items; where an id comes twice, the later one counts."""
         newest = {item.item_id: item for item in items}
         before = await self._items.get(tenant, newest)
-        changed = [i for i in newest.values() if not _same(before.get(i.item_id), i)]
+        changed = [
+            item
+            for item_id, item in newest.items()
+            if (tenant, item_id) in self._in_flight or not _same(before.get(item_id), item)
+        ]
         if changed:
-            records = [ItemRecord(0, tenant, item.item_id, item) for item in changed]
-            offset = await self._log.append_items(records)
-            await self._progress.wait(offset, _WAIT_S)
-        result = PutResult(unchanged=len(items) - len(changed))
+            await self._write([ItemRecord(0, tenant, item.item_id, item) for item in changed])
         after = await self._items.get(tenant, newest)
+        result = PutResult()
         for item in newest.values():
             stored = after.get(item.item_id)
-            if not _same(stored, item):
+            if stored is None or not _same(stored, item):
                 result.pending.append((item.item_id, "waiting for the indexer"))
-            elif stored is not None and stored.pending is not None:
+            elif stored.pending is not None:
                 result.pending.append((item.item_id, stored.pending))
         waiting = {item_id for item_id, _ in result.pending}
         result.stored = sum(item.item_id not in waiting for item in changed)
-        result.unchanged -= len(waiting - {item.item_id for item in changed})
+        result.unchanged = len(items) - result.stored - len(waiting)
         return result
 
     async def delete(self, tenant: str, item_id: str) -> None:
@@ -61,8 +65,20 @@ class Catalogue:
         """
         if not await self._items.get(tenant, [item_id]):
             raise NotFound(f"no item {item_id!r}")
-        offset = await self._log.append_items([ItemRecord(0, tenant, item_id, None)])
-        await self._progress.wait(offset, _WAIT_S)
+        await self._write([ItemRecord(0, tenant, item_id, None)])
+
+    async def _write(self, records: Sequence[ItemRecord]) -> None:
+        """Record changes and wait until they are applied.
+
+        Meanwhile the store still has what they replace, so it cannot tell what is unchanged.
+        """
+        keys = [(record.tenant, record.item_id) for record in records]
+        self._in_flight.update(keys)
+        try:
+            offset = await self._log.append_items(records)
+            await self._progress.wait(offset, _WAIT_S)
+        finally:
+            self._in_flight -= Counter(keys)
 
 
 def _same(stored: ItemPoint | None, item: Item) -> bool:

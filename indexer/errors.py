@@ -4,6 +4,7 @@
     ├── SettingsError          a setting is wrong; the start stops
     ├── SchemaMismatch         stored collections do not fit the settings
     ├── DataDirInUse           another process owns the data directory
+    ├── AddressUnavailable     the address to serve on is taken
     ├── InvalidInput           what a caller sent is refused; names the fields
     │   └── InvalidVector      a vector of the wrong dimension, not finite, or zero
     ├── NotFound               no such item or user
@@ -26,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "AddressUnavailable",
     "DataDirInUse",
     "EmbeddingError",
     "EmbeddingUnavailable",
@@ -72,6 +74,10 @@ class FieldError:
     msg: str
 
 
+class AddressUnavailable(RecsvcError):
+    """The address to serve on is taken, or not of this machine."""
+
+
 class InvalidInput(RecsvcError):
     """The caller's input is refused as a whole; nothing of it was stored."""
 
@@ -97,13 +103,15 @@ class NotFound(RecsvcError):
 
 
 class EventConflict(RecsvcError):
-    """The same ``(user_id, event_id)`` was accepted before with another body."""
+    """The same event id of the same user was accepted before with another body.
 
-    def __init__(self, event_ids: Sequence[str]) -> None:
-        self.event_ids = list(event_ids)
-        super().__init__(
-            "already accepted with another body: event_id " + ", ".join(self.event_ids[:10])
-        )
+    ``events``: (user id, event id) of each.
+    """
+
+    def __init__(self, events: Sequence[tuple[str, str]]) -> None:
+        self.events = list(events)
+        named = ", ".join(f"{event_id} of user {user_id}" for user_id, event_id in events[:10])
+        super().__init__(f"already accepted with another body: event_id {named}")
 
 
 class NotApplied(RecsvcError):

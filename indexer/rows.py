@@ -32,6 +32,7 @@ _INTEGER_MAX, _DIGITS_MAX = 2**53, 300
 _LIST_SEPARATOR = "|"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARQUET_BATCH = 1_000
+_CELL_MAX = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def read_rows(path: str) -> Iterator[Row]:
                 raise InvalidInput(
                     f"{path}: .jsonl, .csv, .tsv (each may end in .gz) and .parquet are accepted"
                 )
-    except (OSError, EOFError, zlib.error, csv.Error) as exc:
+    except (OSError, EOFError, zlib.error) as exc:
         raise InvalidInput(f"{path}: {getattr(exc, 'strerror', None) or exc}") from exc
 
 
@@ -114,10 +115,18 @@ def _json_lines(raw: IO[bytes], lines: IO[bytes]) -> Iterator[Row]:
 
 def _csv(raw: IO[bytes], lines: IO[bytes], delimiter: str) -> Iterator[Row]:
     text = io.TextIOWrapper(lines, encoding="utf-8-sig", errors="replace", newline="")
+    csv.field_size_limit(_CELL_MAX)  # beyond csv's own 128 KiB, so that only the row is refused
     try:
-        reader = csv.DictReader(text, delimiter=delimiter)
-        for cells in reader:
-            yield _csv_row(reader, cells, _told(raw))
+        reader = csv.DictReader(text, delimiter=delimiter, strict=True)
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as exc:
+                yield Row(reader.line_num, _told(raw), None, "", f"not CSV: {exc}")
+            else:
+                yield _csv_row(reader, cells, _told(raw))
     finally:
         text.detach()  # the file below is closed by who opened it
 

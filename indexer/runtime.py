@@ -100,9 +100,9 @@ class Runtime:
 
     async def forget_users(self) -> None:
         """Drop all that is folded from events, so that the next start folds the log again."""
+        await self.cursors.write({**await self.cursors.read(), "events": 0})
         for collection in (USERS, SIGNALS):
             await self.store.delete_collection(collection)
-        await self.cursors.write({**await self.cursors.read(), "events": 0})
 
     async def run_checkpoints(self) -> None:
         """Checkpoint every second until cancelled."""

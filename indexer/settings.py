@@ -30,6 +30,10 @@ __all__ = ["DAY_S", "Settings", "load_settings", "unknown_variables"]
 PREFIX: Final = "RECSVC_"
 DAY_S: Final = 86_400.0
 _HTTP_URL = r"https?://[^\s/:]+(:[^\s/:@]*@[^\s/:]+)?(:\d+)?(/\S*)?"
+_ALIASES: Final = {
+    "RECSVC_PROVIDER_BASE_URL": ("HOLYSHEEP_BASE_URL", "OPENAI_BASE_URL"),
+    "RECSVC_PROVIDER_API_KEY": ("HOLYSHEEP_API_KEY", "OPENAI_API_KEY"),
+}
 _PASSWORD = re.compile(r"//[^/@\s]*@")
 _OUTSIDE = {"RECSVC_TEST_QDRANT_URL"}
 
@@ -43,8 +47,8 @@ def _one_of_urls(*patterns: str, accepted: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _read_from(*names: str) -> AliasChoices:
-    return AliasChoices(*names)
+def _read_from(variable: str) -> AliasChoices:
+    return AliasChoices(variable, *_ALIASES[variable])
 
 
 class Settings(BaseSettings):
@@ -86,17 +90,13 @@ class Settings(BaseSettings):
         Annotated[str, _one_of_urls(_HTTP_URL, accepted="http(s)://host/v1")] | None
     ) = Field(
         None,
-        validation_alias=_read_from(
-            "RECSVC_PROVIDER_BASE_URL", "HOLYSHEEP_BASE_URL", "OPENAI_BASE_URL"
-        ),
+        validation_alias=_read_from("RECSVC_PROVIDER_BASE_URL"),
         description="Any OpenAI-compatible base URL; unset: the offline embedder. Also read "
         "from `HOLYSHEEP_BASE_URL` and `OPENAI_BASE_URL`.",
     )
     provider_api_key: SecretStr | None = Field(
         None,
-        validation_alias=_read_from(
-            "RECSVC_PROVIDER_API_KEY", "HOLYSHEEP_API_KEY", "OPENAI_API_KEY"
-        ),
+        validation_alias=_read_from("RECSVC_PROVIDER_API_KEY"),
         description="Sent to the provider. Also read from `HOLYSHEEP_API_KEY` and "
         "`OPENAI_API_KEY`.",
     )
@@ -262,6 +262,8 @@ def _line(loc: tuple[str | int, ...], message: str, value: object) -> str:
     if not loc:
         return message
     name = str(loc[0]).upper()
-    variable = name if name.startswith((PREFIX, "HOLYSHEEP_", "OPENAI_")) else PREFIX + name
+    variable = name if name.startswith(PREFIX) else PREFIX + name
+    if variable not in os.environ:
+        variable = next((a for a in _ALIASES.get(variable, ()) if a in os.environ), variable)
     shown = "***" if variable.endswith("_API_KEY") else _PASSWORD.sub("//***@", repr(value))
     return f"{variable}={shown}: {message}"

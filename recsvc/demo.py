@@ -7,7 +7,6 @@ import gzip
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from indexer.cli import log_to_stderr, settings_or_exit
-from indexer.errors import SettingsError, StoreUnavailable
+from indexer.errors import StoreUnavailable
 from indexer.runtime import Runtime
 from recsvc.sample import EVENTS, ITEMS
 from recsvc.server import run, serve
@@ -51,9 +50,8 @@ def run_demo(host: str, port: int, *, serve: bool) -> None:
     """Serve from `data/demo`, play the show against it, and go on serving or stop.
 
     Raises:
-        SettingsError: the port is taken.
+        RecsvcError: the service cannot start, or does not answer as it should.
     """
-    _check_port(host, port)
     log_to_stderr(logging.WARNING)
     settings = settings_or_exit(data_dir=os.environ.get("RECSVC_DATA_DIR", _FOLDER))
     show = _Show(f"http://{host}:{port}", keep_serving=serve)
@@ -244,12 +242,3 @@ def _moved(before: int | None, rank: int) -> str:
     if before == rank:
         return "[dim]  =[/]"
     return f"[cyan]{'↑' if before > rank else '↓'}{abs(before - rank):>2}[/]"
-
-
-def _check_port(host: str, port: int) -> None:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as exc:
-            raise SettingsError(f"--port {port}: {exc.strerror}; choose another") from exc

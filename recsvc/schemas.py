@@ -265,7 +265,8 @@ class ItemsResult(BaseModel):
     stored: int
     unchanged: int
     pending: list[PendingItem]
-    rejected: list[RejectedItem]
+    rejected: list[RejectedItem] = Field(description="At most 1,000 of them.")
+    rejected_count: int
 
 
 class ProfileOut(BaseModel):

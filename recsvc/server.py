@@ -6,13 +6,14 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 import uvicorn
 
-from indexer.errors import SettingsError
+from indexer.errors import AddressUnavailable, SettingsError
 from indexer.runtime import Runtime, open_runtime
 from indexer.settings import Settings
 from recsvc.app import create_app
@@ -54,15 +55,13 @@ async def serve(
             f"--host {host} can be reached by others, and RECSVC_API_KEYS_FILE is not set; make a "
             "key with 'recsvc keys create', or serve on 127.0.0.1"
         )
-    # uvicorn raises the signal that stopped it once more when it is done; without handlers that
-    # would end the process before the rest is closed.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+    stopping = _note_signals()
     async with open_runtime(settings) as runtime:
+        listener = _listen(host, port)
+        if stopping:
+            return
         config = uvicorn.Config(
             create_app(runtime, keyring),
-            host=host,
-            port=port,
             access_log=False,
             log_level="warning",
             server_header=False,
@@ -71,11 +70,39 @@ async def serve(
         task = asyncio.create_task(started(runtime)) if started is not None else None
         _log.info("serving on http://%s:%d", host, port)
         try:
-            await uvicorn.Server(config).serve()
+            await uvicorn.Server(config).serve(sockets=[listener])
         finally:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the address to serve on.
+
+    Raises:
+        AddressUnavailable: another process has it, or it is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as exc:
+        raise AddressUnavailable(
+            f"cannot serve on {host}, port {port}: {exc.strerror}; choose another with --port"
+        ) from exc
+
+
+def _note_signals() -> list[int]:
+    """Return a list that SIGTERM and SIGINT are noted in.
+
+    One that comes while everything is being opened must not be lost; and uvicorn raises the one
+    that stopped it once more when it is done, which without a handler would end the process
+    before the rest is closed.
+    """
+    noted: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: noted.append(number))
+    return noted
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

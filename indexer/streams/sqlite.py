@@ -234,10 +234,10 @@ class SqliteLog:
 
     async def _events(self, sql: str, args: tuple[Any, ...]) -> list[EventRecord]:
         rows = await self._rows(sql, args)
-        return [
-            EventRecord(seq, at, decode_event(tenant, user_id, event_id, fingerprint, body))
-            for seq, tenant, user_id, event_id, fingerprint, at, body in rows
-        ]
+        try:
+            return [_record(*row) for row in rows]
+        except (TypeError, ValueError) as exc:
+            raise LogError(f"the event log holds something that is no event: {exc}") from exc
 
     async def _rows(self, sql: str, args: tuple[Any, ...]) -> list[Any]:
         def query() -> list[Any]:
@@ -298,6 +298,19 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA secure_delete=ON")
     connection.executescript(SCHEMA)
     return connection
+
+
+def _record(
+    offset: int,
+    tenant: str,
+    user_id: str,
+    event_id: str,
+    fingerprint: str,
+    accepted_at: float,
+    body: str,
+) -> EventRecord:
+    event = decode_event(tenant, user_id, event_id, fingerprint, body)
+    return EventRecord(offset, accepted_at, event)
 
 
 def _last(connection: sqlite3.Connection, table: str) -> int:

@@ -183,10 +183,10 @@ class Writer:
 
 def _sift(
     events: Sequence[Event], known: dict[_Key, tuple[str, int | None]]
-) -> tuple[list[_Key], list[str], dict[_Key, Event]]:
-    """Tell the keys of all events, the conflicting event ids, and the events that are new."""
+) -> tuple[list[_Key], list[tuple[str, str]], dict[_Key, Event]]:
+    """Tell the keys of all events, the (user, event) ids in conflict, and the new events."""
     keys: list[_Key] = []
-    conflicts: list[str] = []
+    conflicts: list[tuple[str, str]] = []
     new: dict[_Key, Event] = {}
     for event in events:
         key = _key(event)
@@ -195,7 +195,7 @@ def _sift(
         if before is None:
             new[key] = event
         elif before != event.fingerprint:
-            conflicts.append(event.event_id)
+            conflicts.append((event.user_id, event.event_id))
     return keys, conflicts, new
 
 

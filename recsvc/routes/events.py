@@ -60,7 +60,7 @@ async def post_events(
     outcomes = service.runtime.outcomes
     if params.wait:
         keys = [(event.tenant, event.user_id, event.event_id) for event in events]
-        expected = {one: outcomes.expect(one) for one in keys}
+        expected = {one: outcomes.expect(one) for one in dict.fromkeys(keys)}
     try:
         accepted = await service.runtime.log.append(events)
         service.runtime.telemetry.observe("append", time.perf_counter() - start)

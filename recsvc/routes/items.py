@@ -67,7 +67,7 @@ async def put_item(
             [FieldError(("item_id",), f"{sent.item_id!r} is not the {item_id!r} of the path")]
         )
     item = to_item(key.tenant, sent.model_copy(update={"item_id": item_id}))
-    return json_response(_result(await service.runtime.catalogue.put(key.tenant, [item]), []))
+    return json_response(_result(await service.runtime.catalogue.put(key.tenant, [item]), [], 0))
 
 
 @router.post(
@@ -86,7 +86,7 @@ async def post_items(request: Request, service: ServiceDep, key: Writer) -> Resp
     rows: AsyncIterator[object] = (
         lines(request) if kind == "application/x-ndjson" else _rows(request)
     )
-    number = 0
+    number = refused = 0
     async for row in rows:
         number += 1
         if isinstance(row, bytes) and not row.strip():
@@ -94,6 +94,7 @@ async def post_items(request: Request, service: ServiceDep, key: Writer) -> Resp
         try:
             chunk.append(to_item(key.tenant, _checked(row)))
         except InvalidInput as exc:
+            refused += 1
             if len(rejected) < _REJECTED_MAX:
                 rejected.append({"line": number, "item_id": _id_in(row), "reason": str(exc)})
         if len(chunk) >= _CHUNK:
@@ -101,8 +102,8 @@ async def post_items(request: Request, service: ServiceDep, key: Writer) -> Resp
             chunk = []
     if chunk:
         await _put(service, key.tenant, chunk, total)
-    service.runtime.telemetry.count("items", "rejected", n=len(rejected))
-    return json_response(_result(total, rejected))
+    service.runtime.telemetry.count("items", "rejected", n=refused)
+    return json_response(_result(total, rejected, refused))
 
 
 @router.get(
@@ -170,10 +171,11 @@ def _id_in(row: object) -> str | None:
     return str(value)[:128] if value is not None else None
 
 
-def _result(result: PutResult, rejected: list[dict[str, Any]]) -> dict[str, Any]:
+def _result(result: PutResult, rejected: list[dict[str, Any]], refused: int) -> dict[str, Any]:
     return {
         "stored": result.stored,
         "unchanged": result.unchanged,
         "pending": [{"item_id": item_id, "reason": reason} for item_id, reason in result.pending],
         "rejected": rejected,
+        "rejected_count": refused,
     }

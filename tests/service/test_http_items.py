@@ -12,7 +12,7 @@ from shop import ITEMS, Shop, chunks, event, fresh, ids, locations, open_shop, r
 pytestmark = pytest.mark.anyio
 
 _NDJSON = {"content-type": "application/x-ndjson"}
-_ZERO = {"stored": 0, "unchanged": 0, "pending": [], "rejected": []}
+_ZERO = {"stored": 0, "unchanged": 0, "pending": [], "rejected": [], "rejected_count": 0}
 
 
 def _item(item_id: str, **features: Any) -> dict[str, Any]:

@@ -67,6 +67,6 @@ def test_refused_input_may_be_a_sentence():
 
 
 def test_a_conflict_names_ten_events_at_the_most():
-    conflict = EventConflict([f"e{number}" for number in range(99)])
-    assert len(conflict.event_ids) == 99
-    assert str(conflict).endswith("e8, e9")
+    conflict = EventConflict([("u", f"e{number}") for number in range(99)])
+    assert len(conflict.events) == 99
+    assert str(conflict).endswith("e8 of user u, e9 of user u")

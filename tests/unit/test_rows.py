@@ -223,9 +223,16 @@ def test_quotes_line_ends_and_a_byte_order_mark_are_read_as_a_spreadsheet_writes
     ]
 
 
-def test_a_quote_that_never_ends_is_refused_input(written: Any):
-    with pytest.raises(InvalidInput, match=r"a\.csv"):
-        written("a.csv", 'item_id,title\np1,"' + "x" * 200_000)
+def test_a_quote_that_never_ends_is_a_row_with_the_reason(written: Any):
+    [row] = written("a.csv", 'item_id,title\np1,"' + "x" * 200_000)
+    assert row.fields is None
+    assert "unexpected end" in row.reason
+
+
+def test_a_stray_quote_refuses_its_row_only(written: Any):
+    bad, good = written("a.csv", 'item_id,title\np1,"blue"kettle\np2,pot\n')
+    assert "not CSV" in bad.reason
+    assert good.fields == {"item_id": "p2", "features": {"title": "pot"}}
 
 
 # Parquet
