@@ -28,6 +28,7 @@ __all__ = ["play"]
 
 _ITEMS_FOR_SEARCH: Final = 20_000
 _NEW_ITEM_SHARE: Final = 0.02
+_PACED_EVENTS, _PAUSE_S = 3_000, 0.2
 _FRESH_EVENTS, _BATCHES, _BATCH = 300, 20, 100
 _SEARCH_CONNECTIONS, _SEARCHES = 16, 6_000
 _CATEGORIES = ["fantasy", "crime", "travel", "cooking", "history", "poetry", "science", "music"]
@@ -49,9 +50,12 @@ async def play(*, events: int, users: int, items: int, quiet: bool) -> Report:
             await player.load(items)
             standin.calls.clear()
             await player.freshness()
-            await player.events(events, users)
+            report.events_per_s, report.success_rate = await player.events(
+                "full pipeline", events, users
+            )
             report.embedding_calls_per_1000 = standin.calls["embeddings"] / (events / 1000)
             report.chat_calls_per_1000 = standin.calls["chat"] / (events / 1000)
+            await player.events("full pipeline, users pause", _PACED_EVENTS, users, _PAUSE_S)
             await player.batches()
             report.steps = (await player.get_json("/v1/stats"))["steps"]
             await player.load_while_searching(_ITEMS_FOR_SEARCH)
@@ -88,8 +92,11 @@ class _Player:
                     samples.append(time.perf_counter() - start)
         self._report.latencies["freshness, 1 client"] = Latency.of(samples)
 
-    async def events(self, count: int, users: int) -> None:
-        self._say(f"{count} events by {users} concurrent users ...")
+    async def events(
+        self, figure: str, count: int, users: int, pause_s: float = 0.0
+    ) -> tuple[float, float]:
+        """Have users send events one after the other; return events/s and the success rate."""
+        self._say(f"{count} events by {users} concurrent users, {pause_s} s apart ...")
         numbers = itertools.count()
         samples: list[float] = []
         succeeded = 0
@@ -104,12 +111,14 @@ class _Player:
                     samples.append(time.perf_counter() - start)
                     if status == 200 and orjson.loads(body)["results"][0]["success"]:
                         succeeded += 1
+                    if pause_s:
+                        await asyncio.sleep(self._random.uniform(0.0, 2.0 * pause_s))
 
         start = time.perf_counter()
         await asyncio.gather(*(user(f"user-{n}") for n in range(users)))
-        self._report.events_per_s = round(count / (time.perf_counter() - start), 1)
-        self._report.success_rate = succeeded / count
-        self._report.latencies["full pipeline"] = Latency.of(samples)
+        per_s = round(count / (time.perf_counter() - start), 1)
+        self._report.latencies[figure] = Latency.of(samples)
+        return per_s, succeeded / count
 
     async def batches(self) -> None:
         self._say(f"batches of {_BATCH} events ...")
