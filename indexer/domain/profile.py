@@ -69,9 +69,9 @@ def count_weights(
 
 
 def term_text(term: str) -> str:
-    """Return the text that stands for a ``feature=value`` term when it is embedded."""
+    """Return the text that stands for a ``feature=value`` term when it is embedded: its value."""
     name, _, value = term.partition("=")
-    return f"{name}: {value}" if value else name
+    return value or name
 
 
 def profile_vector(weights: Mapping[str, float], terms: Mapping[str, Vector]) -> Vector | None:

@@ -31,8 +31,8 @@ def of(**features: Any) -> Item:
     return Item("t", "p1", features)
 
 
-def test_free_text_comes_first_and_bare_then_names_with_their_words():
-    expected = "Blue kettle. Boils water.. category: kitchen. tags: steel, gift"
+def test_free_text_comes_first_then_the_words_of_the_other_features():
+    expected = "Blue kettle. Boils water.. kitchen. steel, gift"
     assert item_text(KETTLE, FREE) == expected
 
 

@@ -112,7 +112,7 @@ def test_the_counting_profiler_counts():
 
 @pytest.mark.parametrize(
     ("term", "text"),
-    [("category=books", "category: books"), ("tags=a=b", "tags: a=b"), ("sale", "sale")],
+    [("category=books", "books"), ("tags=a=b", "a=b"), ("sale", "sale")],
 )
 def test_a_term_is_embedded_as_words(term: str, text: str):
     assert term_text(term) == text
