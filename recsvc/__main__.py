@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from indexer.cli import clean_exit, log_to_stderr, settings_or_exit
 from indexer.domain.ids import DEFAULT_TENANT
+from indexer.errors import SettingsError
 from recsvc.security import SCOPES, Keyring
 
 __all__ = ["main"]
@@ -29,7 +30,13 @@ KeysFile = Annotated[
 
 
 @app.command()
-def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    role: Annotated[
+        Literal["all", "api"], typer.Option(help="all: API and indexer in this process.")
+    ] = "all",
+) -> None:
     """Serve the HTTP API, with the indexer in the same process."""
     from recsvc.server import run
     from recsvc.server import serve as serve_until_stopped
@@ -37,6 +44,11 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     settings = settings_or_exit()
     log_to_stderr()
     with clean_exit():
+        if role == "api":
+            raise SettingsError(
+                "--role api needs an event log that processes can share, and "
+                f"RECSVC_EVENT_LOG_URL={settings.event_log_url!r} is not one; all is accepted"
+            )
         run(serve_until_stopped(settings, host, port))
 
 

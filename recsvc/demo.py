@@ -141,10 +141,17 @@ class _Show:
             self._print(f"Ada {text}", after, before, (time.perf_counter() - start) * 1e3)
             before = after
         await others
-        user = self._ok(await self._client.get(f"/v1/users/{_SHOPPER}"))
-        if user["profile"]:
-            self._console.print(f"Ada's profile: {user['profile']['summary']}")
+        await self._profile()
         await self._summary()
+
+    async def _profile(self) -> None:
+        """Print the profile, which is made off the path of the events, a second or two later."""
+        for _ in range(100):
+            user = self._ok(await self._client.get(f"/v1/users/{_SHOPPER}"))
+            if user["profile"]:
+                self._console.print(f"Ada's profile by now: {user['profile']['summary']}")
+                return
+            await asyncio.sleep(0.1)
 
     async def _shop(self, name: str, number: int) -> None:
         """Another shopper, who clicks through the list that they are shown."""
