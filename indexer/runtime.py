@@ -16,7 +16,7 @@ from typing import IO, Any
 from indexer.apply import Applier
 from indexer.catalogue import Catalogue
 from indexer.changes import open_changes
-from indexer.errors import DataDirInUse, RecsvcError, SchemaMismatch
+from indexer.errors import DataDirInUse, EmbeddingError, RecsvcError, SchemaMismatch
 from indexer.item_worker import ItemWorker
 from indexer.ports import Changes, Embedder, EventLog, UserChange, VectorStore
 from indexer.profiling import open_profiler
@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 _STATES_CACHED = 2_048
 _CHECKPOINT_S = 1.0
 _DRAIN_S = 10.0
+_PROBE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -129,6 +130,7 @@ async def open_runtime(settings: Settings, *, background: bool = True) -> AsyncI
         try:
             store = await open_store(settings)
             try:
+                await _probe(embedder)
                 runtime = await _assemble(settings, telemetry, log, store, embedder)
                 async with _background(runtime, background):
                     yield runtime
@@ -137,6 +139,15 @@ async def open_runtime(settings: Settings, *, background: bool = True) -> AsyncI
         finally:
             await log.close()
             await embedder.close()
+
+
+async def _probe(embedder: Embedder) -> None:
+    """Refuse a provider that gives other vectors than the settings want; it may be away."""
+    try:
+        async with asyncio.timeout(_PROBE_S):
+            await embedder.ping()
+    except (EmbeddingError, TimeoutError) as exc:
+        _log.warning("the embedding provider does not answer; new items will wait: %s", exc)
 
 
 async def _assemble(

@@ -35,7 +35,7 @@ _ALIASES: Final = {
     "RECSVC_PROVIDER_API_KEY": ("HOLYSHEEP_API_KEY", "OPENAI_API_KEY"),
 }
 _PASSWORD = re.compile(r"//[^/@\s]*@")
-_OUTSIDE = {"RECSVC_TEST_QDRANT_URL"}
+_OUTSIDE = {"RECSVC_API_KEY", "RECSVC_TEST_QDRANT_URL"}
 
 
 def _one_of_urls(*patterns: str, accepted: str) -> AfterValidator:

@@ -123,7 +123,9 @@ class Worker:
                 for tenant, text in await self._applier.apply(records):
                     self._want_text(tenant, text)
             self.progress.advance(records[-1].offset)
-            self._telemetry.lag.set(await self.depth())
+            left = await self.depth()
+            self._telemetry.lag.set(left)
+            _log.debug("folded %d events up to %d; %d left", len(records), records[-1].offset, left)
 
     async def _batch(self) -> list[EventRecord]:
         """Read the next micro-batch; give one that is not full the time to fill."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import RedirectResponse
 
 from indexer.runtime import Runtime
 from recsvc import problems
@@ -40,6 +41,7 @@ def create_app(runtime: Runtime, keyring: Keyring) -> FastAPI:
     app.add_middleware(HotRoutes, service=service)
     for router in routers:
         app.include_router(router)
+    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -14,7 +14,12 @@ import orjson
 import stamina
 
 from indexer.domain.vectors import Vector, unit
-from indexer.errors import EmbeddingError, EmbeddingUnavailable, InvalidVector
+from indexer.errors import (
+    EmbeddingError,
+    EmbeddingUnavailable,
+    InvalidVector,
+    SchemaMismatch,
+)
 from indexer.telemetry import Telemetry
 
 __all__ = ["OpenAIEmbedder"]
@@ -84,8 +89,20 @@ class OpenAIEmbedder:
         return [vector for task in tasks for vector in task.result()]
 
     async def ping(self) -> None:
-        """Embed one word: the endpoint answers, with the model and dimension asked for."""
-        await self._once(["ping"])
+        """Embed one word.
+
+        Raises:
+            SchemaMismatch: the endpoint answers, but not with vectors as the settings want them.
+            EmbeddingError: it does not answer.
+        """
+        reply = await self._post(["ping"])
+        try:
+            _vectors(reply, 1, self._dim)
+        except EmbeddingError as exc:
+            raise SchemaMismatch(
+                f"the provider's {self._model!r} does not give what the settings want: {exc}; set "
+                "RECSVC_EMBEDDING_MODEL and RECSVC_EMBEDDING_DIM to what it has"
+            ) from exc
 
     async def close(self) -> None:
         """Close the connections."""

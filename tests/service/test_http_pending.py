@@ -29,7 +29,8 @@ async def test_items_are_embedded_by_the_provider(
     open_over_provider: Opener, provider: FakeProvider
 ) -> None:
     async with open_over_provider() as shop:
-        assert sum(map(len, provider.requests)) == len(ITEMS)
+        embedded = [texts for texts in provider.requests if texts != ["ping"]]
+        assert sum(map(len, embedded)) == len(ITEMS)
         similar = await shop.client.get("/v1/items/novels-03/similar", params={"limit": 5})
         assert {i["features"]["category"] for i in similar.json()["items"]} == {"novels"}
         stats = (await shop.client.get("/v1/stats")).json()

@@ -13,7 +13,7 @@ import orjson
 import pytest
 import stamina
 
-from indexer.errors import EmbeddingError, EmbeddingUnavailable
+from indexer.errors import EmbeddingError, EmbeddingUnavailable, SchemaMismatch
 from indexer.provider import open_embedder
 from indexer.provider.openai import OpenAIEmbedder
 from indexer.settings import load_settings
@@ -272,12 +272,6 @@ async def test_a_ping_is_one_try(provider: FakeProvider, embedder: OpenAIEmbedde
     assert len(provider.requests) == 1
 
 
-async def test_a_ping_finds_a_wrong_dimension(provider: FakeProvider, embedder: OpenAIEmbedder):
-    provider.next.append(httpx.Response(200, json={"data": [{"embedding": [1.0]}]}))
-    with pytest.raises(EmbeddingError, match=r"expected \(4,\)"):
-        await embedder.ping()
-
-
 # Accounts
 
 
@@ -312,3 +306,15 @@ async def test_the_settings_make_the_client():
     assert isinstance(embedder, OpenAIEmbedder)
     assert embedder.name == "m/16"
     await embedder.close()
+
+
+async def test_a_ping_tells_a_wrong_dimension_from_a_provider_that_is_away(
+    provider: FakeProvider, embedder: OpenAIEmbedder
+):
+    wide = {"data": [{"index": 0, "embedding": [1.0] * (DIM + 1)}]}
+    provider.next.append(httpx.Response(200, json=wide))
+    with pytest.raises(SchemaMismatch, match="RECSVC_EMBEDDING_DIM"):
+        await embedder.ping()
+    provider.next.append(httpx.ConnectError("refused"))
+    with pytest.raises(EmbeddingUnavailable):
+        await embedder.ping()
