@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import orjson
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -26,12 +21,12 @@ from indexer.domain.events import RATE, RETRACT, SEARCH, Event
 from indexer.domain.ids import ID_PATTERN, new_event_id
 from indexer.domain.items import Item
 from indexer.errors import FieldError, InvalidInput
+from indexer.wire_fields import NOT_BLANK, Features, Id, Metadata, Moment, Timestamp
 
 __all__ = [
     "EVENTS_MAX",
+    "EventBatch",
     "EventIn",
-    "Features",
-    "Id",
     "ItemIn",
     "checked",
     "field_errors",
@@ -41,114 +36,8 @@ __all__ = [
 ]
 
 EVENTS_MAX: Final = 1000
-_FUTURE_MAX_S = 86_400.0
-_FEATURES_MAX = 64
-_LIST_MAX = 256
-_STRING_MAX = 8_192
-_INTEGER_MAX = 2**53
-_METADATA_MAX = 16_384
-_DEPTH_MAX = 16
-_NOT_BLANK = r"\S"
-_FEATURE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
 T = TypeVar("T")
-
-
-def _timestamp(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{value[:40]!r} is neither unix seconds nor ISO 8601") from None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("must be unix seconds or an ISO 8601 string")
-    return value
-
-
-def _not_in_the_future(value: float) -> float:
-    if value - time.time() > _FUTURE_MAX_S:
-        raise ValueError(
-            f"{value:.0f} is more than 24 h in the future (unix seconds are expected, "
-            "not milliseconds)"
-        )
-    return value
-
-
-def _scalar(name: str, value: object) -> None:
-    if isinstance(value, str):
-        if len(value) > _STRING_MAX:
-            raise ValueError(
-                f"{name!r}: a string of {len(value)} characters, at most {_STRING_MAX}"
-            )
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{name!r}: {value} is not a finite number")
-    elif isinstance(value, int):
-        if abs(value) > _INTEGER_MAX:
-            raise ValueError(f"{name!r}: an integer beyond 2**53 loses its digits in JSON")
-    elif value is not None:
-        raise ValueError(
-            f"{name!r}: {type(value).__name__} is not accepted; "
-            "a string, number, boolean or a list of these is"
-        )
-
-
-def _features(features: dict[str, Any]) -> dict[str, Any]:
-    if len(features) > _FEATURES_MAX:
-        raise ValueError(f"{len(features)} features, at most {_FEATURES_MAX}")
-    for name, value in features.items():
-        if not _FEATURE_NAME.fullmatch(name):
-            raise ValueError(
-                f"{name[:70]!r} is not a feature name: letters, digits, _ and -, 1..64"
-            )
-        values = value if isinstance(value, list) else [value]
-        if len(values) > _LIST_MAX:
-            raise ValueError(f"{name!r}: a list of {len(values)}, at most {_LIST_MAX}")
-        for one in values:
-            if one is None and value is not None:
-                raise ValueError(f"{name!r}: null in a list")
-            _scalar(name, one)
-        if len({_sort(one) for one in values}) > 1:
-            raise ValueError(f"{name!r}: a list must not mix strings, numbers and booleans")
-    return {name: value for name, value in features.items() if value is not None}
-
-
-def _metadata(value: dict[str, Any]) -> dict[str, Any]:
-    _plain_json(value, depth=0)
-    if len(orjson.dumps(value)) > _METADATA_MAX:
-        raise ValueError(f"more than {_METADATA_MAX} bytes of JSON")
-    return value
-
-
-def _plain_json(value: object, depth: int) -> None:
-    if depth > _DEPTH_MAX:
-        raise ValueError(f"nested more than {_DEPTH_MAX} deep")
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for one in value:
-            _plain_json(one, depth + 1)
-    elif isinstance(value, (float, int)):
-        _scalar("a number in it", value)
-
-
-def _sort(value: object) -> str:
-    return "number" if isinstance(value, float) else type(value).__name__.replace("int", "number")
-
-
-Id = Annotated[str, Field(pattern=ID_PATTERN)]
-Timestamp = Annotated[
-    float,
-    BeforeValidator(_timestamp, json_schema_input_type=float | str),
-    Field(ge=0),
-    AfterValidator(_not_in_the_future),
-]
-Moment = Annotated[
-    float, BeforeValidator(_timestamp, json_schema_input_type=float | str), Field(ge=0)
-]
-Features = Annotated[dict[str, Any], AfterValidator(_features)]
-Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 
 
 class _Wire(BaseModel):
@@ -176,7 +65,7 @@ class EventIn(_Wire):
         None, description="Creates the item when it is unknown; else ignored."
     )
     value: Annotated[float, Field(ge=1, le=5)] | None = Field(None, description="`rate`: 1 to 5.")
-    query: Annotated[str, Field(max_length=1000, pattern=_NOT_BLANK)] | None = None
+    query: Annotated[str, Field(max_length=1000, pattern=NOT_BLANK)] | None = None
     timestamp: Timestamp | None = Field(None, description="Unix seconds or ISO 8601; default now.")
     retracts: Id | None = Field(None, description="`retract`: the event_id that is undone.")
     metadata: Metadata | None = None
@@ -203,6 +92,9 @@ class EventIn(_Wire):
         return self
 
 
+EventBatch = Annotated[list[EventIn], Field(min_length=1, max_length=EVENTS_MAX)]
+
+
 class ItemIn(_Wire):
     """One catalogue entry."""
 
@@ -219,7 +111,7 @@ class ItemIn(_Wire):
 
     item_id: Id
     features: Features
-    text: Annotated[str, Field(max_length=20_000, pattern=_NOT_BLANK)] | None = Field(
+    text: Annotated[str, Field(max_length=20_000, pattern=NOT_BLANK)] | None = Field(
         None, description="What is embedded; made from the features when absent."
     )
     available_from: Moment | None = None
@@ -321,6 +213,3 @@ def _message(kind: str, message: str, value: object) -> str:
     if kind in _PLAIN or isinstance(value, (dict, list)):
         return said
     return f"{said}, not {str(value)[:60]!r}"
-
-
-EventBatch = Annotated[list[EventIn], Field(min_length=1, max_length=EVENTS_MAX)]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from indexer.wire import Features, Id
+from indexer.wire_fields import NOT_BLANK, Features, Id
 from recsvc.filters import FILTERS_MAX
 from recsvc.recommend import Options, Session
 
@@ -106,7 +106,7 @@ class SessionIn(ListParams):
 
     items: list[Id] = Field(default_factory=list, max_length=_SESSION_ITEMS_MAX)
     negative_items: list[Id] = Field(default_factory=list, max_length=_SESSION_ITEMS_MAX)
-    text: Annotated[str, Field(max_length=1000, pattern=r"\S")] | None = None
+    text: Annotated[str, Field(max_length=1000, pattern=NOT_BLANK)] | None = None
     weights: dict[
         Annotated[str, Field(min_length=1, max_length=128)], Annotated[float, Field(ge=-1, le=1)]
     ] = Field(default_factory=dict, max_length=50, description="`feature=value` to -1..1.")

@@ -8,13 +8,13 @@ from asyncio import Future
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from indexer.domain.events import Event
 from indexer.errors import InvalidInput
 from indexer.ports import Accepted
 from indexer.progress import Outcome
-from indexer.wire import EVENTS_MAX, EventIn, parse, to_event
+from indexer.wire import EVENTS_MAX, EventBatch, EventIn, parse, to_event
 from recsvc.bodies import json_body, read_bytes
 from recsvc.problems import Problem
 from recsvc.schemas import EventsAccepted, EventsApplied, EventsParams
@@ -25,9 +25,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1", tags=["events"])
 
 _ONE = TypeAdapter(EventIn)
-_MANY: TypeAdapter[list[EventIn]] = TypeAdapter(
-    Annotated[list[EventIn], Field(min_length=1, max_length=EVENTS_MAX)]
-)
+_MANY: TypeAdapter[list[EventIn]] = TypeAdapter(EventBatch)
 _REF = {"$ref": "#/components/schemas/EventIn"}
 _LIST = {"type": "array", "items": _REF, "minItems": 1, "maxItems": EVENTS_MAX}
 
