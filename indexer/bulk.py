@@ -75,7 +75,9 @@ class StoreSink:
     async def items(self, items: Sequence[ItemIn]) -> Stored:
         """Index items."""
         put = self._runtime.catalogue.put
-        result = await put(self._tenant, [to_item(self._tenant, item) for item in items])
+        result = await put(
+            self._tenant, [to_item(self._tenant, item.item_id, item) for item in items]
+        )
         return Stored(result.stored, result.unchanged, len(result.pending))
 
     async def events(self, events: Sequence[EventIn]) -> Stored:

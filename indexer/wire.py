@@ -27,6 +27,7 @@ __all__ = [
     "EVENTS_MAX",
     "EventBatch",
     "EventIn",
+    "ItemBody",
     "ItemIn",
     "checked",
     "field_errors",
@@ -95,7 +96,25 @@ class EventIn(_Wire):
 EventBatch = Annotated[list[EventIn], Field(min_length=1, max_length=EVENTS_MAX)]
 
 
-class ItemIn(_Wire):
+class ItemBody(_Wire):
+    """What a catalogue entry says of an item."""
+
+    features: Features
+    text: Annotated[str, Field(max_length=20_000, pattern=NOT_BLANK)] | None = Field(
+        None, description="What is embedded; made from the features when absent."
+    )
+    available_from: Moment | None = None
+    available_until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _window(self) -> ItemBody:
+        start, end = self.available_from, self.available_until
+        if start is not None and end is not None and end <= start:
+            raise ValueError("available_until must be later than available_from")
+        return self
+
+
+class ItemIn(ItemBody):
     """One catalogue entry."""
 
     model_config = ConfigDict(
@@ -110,19 +129,6 @@ class ItemIn(_Wire):
     )
 
     item_id: Id
-    features: Features
-    text: Annotated[str, Field(max_length=20_000, pattern=NOT_BLANK)] | None = Field(
-        None, description="What is embedded; made from the features when absent."
-    )
-    available_from: Moment | None = None
-    available_until: Moment | None = None
-
-    @model_validator(mode="after")
-    def _window(self) -> ItemIn:
-        start, end = self.available_from, self.available_until
-        if start is not None and end is not None and end <= start:
-            raise ValueError("available_until must be later than available_from")
-        return self
 
 
 def to_event(
@@ -164,10 +170,10 @@ def _fingerprint(sent: EventIn) -> str:
     return hashlib.blake2b(body, digest_size=12).hexdigest()
 
 
-def to_item(tenant: str, sent: ItemIn) -> Item:
+def to_item(tenant: str, item_id: str, sent: ItemBody) -> Item:
     """Make a checked item the tenant's."""
     return Item(
-        tenant, sent.item_id, sent.features, sent.text, sent.available_from, sent.available_until
+        tenant, item_id, sent.features, sent.text, sent.available_from, sent.available_until
     )
 
 

@@ -12,14 +12,14 @@ from pydantic.json_schema import models_json_schema
 from indexer.errors import FieldError, InvalidInput
 from indexer.wire import EventIn, ItemIn, parse
 from recsvc.problems import BodyTooLarge
-from recsvc.schemas import SessionIn
+from recsvc.schemas import ItemPut, SessionIn
 
 __all__ = ["BODY_MAX", "LINE_MAX", "body_schemas", "json_body", "lines", "read_json"]
 
 BODY_MAX: Final = 8 * 1024 * 1024
 LINE_MAX: Final = 1024 * 1024
 
-_BODIES: tuple[type[BaseModel], ...] = (EventIn, ItemIn, SessionIn)
+_BODIES: tuple[type[BaseModel], ...] = (EventIn, ItemIn, ItemPut, SessionIn)
 _REF = "#/components/schemas/{model}"
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from indexer.wire import ItemBody
 from indexer.wire_fields import NOT_BLANK, Features, Id
 from recsvc.filters import FILTERS_MAX
 from recsvc.recommend import Options, Session
@@ -16,6 +17,7 @@ __all__ = [
     "EventsApplied",
     "EventsParams",
     "ItemOut",
+    "ItemPut",
     "ItemsResult",
     "ListParams",
     "Recommendations",
@@ -231,6 +233,18 @@ class SimilarItems(BaseModel):
     generated_at: str
     items: list[Recommended]
     next_cursor: str | None
+
+
+class ItemPut(ItemBody):
+    """An item whose id is in the path."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"features": {"title": "Blue kettle", "category": "kitchen"}}]
+        }
+    )
+
+    item_id: Id | None = Field(None, description="That of the path, if it is given at all.")
 
 
 class ItemOut(BaseModel):

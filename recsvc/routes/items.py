@@ -16,7 +16,7 @@ from indexer.errors import FieldError, InvalidInput, NotFound
 from indexer.wire import ItemIn, checked, parse, to_item
 from recsvc.bodies import json_body, lines, read_bytes, read_json
 from recsvc.problems import Problem
-from recsvc.schemas import ItemOut, ItemsResult
+from recsvc.schemas import ItemOut, ItemPut, ItemsResult
 from recsvc.state import Reader, Service, ServiceDep, Writer, json_response
 
 __all__ = ["router"]
@@ -29,13 +29,7 @@ _LIST_MAX = 10_000
 _ItemId = Annotated[str, Path(pattern=ID_PATTERN, examples=["book-17"])]
 
 
-class _Body(ItemIn):
-    """An item whose id may be left to the path."""
-
-    item_id: str = ""
-
-
-_ONE = TypeAdapter(_Body)
+_ONE = TypeAdapter(ItemPut)
 _LINE = TypeAdapter(ItemIn)
 _MANY: TypeAdapter[list[Any]] = TypeAdapter(
     Annotated[list[Any], Field(min_length=1, max_length=_LIST_MAX)]
@@ -55,18 +49,18 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
     summary="Create or replace an item",
     response_model=None,
     responses={200: {"model": ItemsResult}, **_REFUSED},
-    openapi_extra=json_body(_REF),
+    openapi_extra=json_body({"$ref": "#/components/schemas/ItemPut"}),
 )
 async def put_item(
     item_id: _ItemId, request: Request, service: ServiceDep, key: Writer
 ) -> Response:
     """Answer once the item is indexed, or kept to be indexed (`pending`)."""
     sent = await read_json(request, _ONE)
-    if sent.item_id not in ("", item_id):
+    if sent.item_id not in (None, item_id):
         raise InvalidInput(
             [FieldError(("item_id",), f"{sent.item_id!r} is not the {item_id!r} of the path")]
         )
-    item = to_item(key.tenant, sent.model_copy(update={"item_id": item_id}))
+    item = to_item(key.tenant, item_id, sent)
     return json_response(_result(await service.runtime.catalogue.put(key.tenant, [item]), [], 0))
 
 
@@ -92,7 +86,8 @@ async def post_items(request: Request, service: ServiceDep, key: Writer) -> Resp
         if isinstance(row, bytes) and not row.strip():
             continue
         try:
-            chunk.append(to_item(key.tenant, _checked(row)))
+            sent = _checked(row)
+            chunk.append(to_item(key.tenant, sent.item_id, sent))
         except InvalidInput as exc:
             refused += 1
             if len(rejected) < _REJECTED_MAX:

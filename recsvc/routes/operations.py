@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from indexer.errors import RecsvcError
@@ -76,7 +77,12 @@ async def readyz(service: ServiceDep) -> Response:
     return json_response({"ready": ready, "parts": parts}, 200 if ready else 503)
 
 
-@router.get("/metrics", summary="Prometheus metrics", response_model=None)
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+    response_model=None,
+)
 async def metrics(service: ServiceDep, _: Admin) -> Response:
     """Return the metrics in the Prometheus text format."""
     service.runtime.telemetry.lag.set(await service.runtime.worker.depth())

@@ -314,7 +314,7 @@ def test_a_retraction_needs_no_weight():
 
 def test_an_item_passes_through():
     sent = parse(ITEM, json.dumps({**KETTLE, "text": "x", "available_until": 5}))
-    item = to_item("t", sent)
+    item = to_item("t", sent.item_id, sent)
     assert (item.tenant, item.item_id, item.features) == ("t", "p1", {"title": "Kettle"})
     assert (item.text, item.available_from, item.available_until) == ("x", None, 5.0)
 
