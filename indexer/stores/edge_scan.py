@@ -7,6 +7,7 @@ collection holds no other. Both give the answer that the filter would.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from itertools import chain
 from typing import Any, Final
 
 from qdrant_client import models
@@ -43,7 +44,7 @@ def split_excluded(source: models.Filter | None) -> tuple[frozenset[str], models
         return frozenset(), source
     others = [one for one in denied if not isinstance(one, models.HasIdCondition)]
     rest = _rebuilt(source, must=source.must, must_not=others)
-    return frozenset(str(i) for one in ids for i in one.has_id), rest
+    return frozenset(map(str, chain.from_iterable(one.has_id for one in ids))), rest
 
 
 def without_excluded(found: Sequence[Any], excluded: frozenset[str], most: int) -> list[Hit]:

@@ -94,8 +94,9 @@ class ItemPoints:
 
     async def shown(self, points: Sequence[str]) -> dict[str, Shown]:
         """Return item id and features by point id, of those of the points that are known."""
-        found = {p: self._features[p] for p in points if p in self._features}
-        missing = [p for p in points if p not in found]
+        known = ((point_id, self._features.get(point_id)) for point_id in points)
+        found = {point_id: shown for point_id, shown in known if shown is not None}
+        missing = [point_id for point_id in points if point_id not in found]
         if missing:
             records = await self._store.retrieve(
                 ITEMS, missing, with_payload=["item_id", "features"]
