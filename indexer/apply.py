@@ -90,6 +90,10 @@ class Applier:
                 outcome = Outcome(new.version, embedded=True)
                 self._outcomes.settle((new.tenant, new.user_id, event_id), outcome)
 
+    async def known(self, tenant: str, refs: Sequence[str]) -> list[str]:
+        """Return those of ``refs`` that have a vector by now."""
+        return list((await self._vectors_of(tenant, set(refs)))[tenant])
+
     async def _vectors(self, events: Iterable[Event]) -> dict[str, dict[str, Vector]]:
         refs: dict[str, set[str]] = defaultdict(set)
         for event in events:
@@ -113,15 +117,16 @@ class Applier:
         self, records: Sequence[EventRecord], vectors: Mapping[str, Mapping[str, Vector]]
     ) -> None:
         """Record the unknown items that come with their features; the item worker does the rest."""
-        unknown = [
-            ItemRecord(0, e.tenant, e.item_id, Item(e.tenant, e.item_id, e.item_features))
-            for e in (record.event for record in records)
-            if e.item_id is not None
-            and e.item_features is not None
-            and item_ref(e.item_id) not in vectors.get(e.tenant, {})
-        ]
+        unknown: dict[tuple[str, str], ItemRecord] = {}
+        for event in (record.event for record in records):
+            tenant, item_id, features = event.tenant, event.item_id, event.item_features
+            if item_id is None or features is None:
+                continue
+            if item_ref(item_id) not in vectors.get(tenant, {}):  # the first to tell creates it
+                created = ItemRecord(0, tenant, item_id, Item(tenant, item_id, features))
+                unknown.setdefault((tenant, item_id), created)
         if unknown:
-            await self._log.append_items(unknown, only_unknown=True)
+            await self._log.append_items(list(unknown.values()), only_unknown=True)
 
     async def _fold(
         self,
@@ -212,9 +217,10 @@ class Applier:
             if record.event.item_id is not None
             and (weight := signed_weight(record.event, self._rules.weights)) > 0.0
         ]
-        await self._signals.load(key for _, key, _ in liked)
+        signals = await self._signals.load(key for _, key, _ in liked)
         for record, key, weight in liked:
-            self._signals.count(key, weight, record.event.timestamp, record.offset)
+            at = record.event.timestamp
+            self._signals.count(key, signals[key], weight, at, record.offset)
         now = time.time()
         for record in records:
             state = before.get((record.event.tenant, record.event.user_id))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -31,17 +30,13 @@ class Catalogue:
 
     def __init__(self, log: EventLog, items: ItemPoints, progress: Progress) -> None:
         self._log, self._items, self._progress = log, items, progress
-        self._in_flight: Counter[tuple[str, str]] = Counter()
 
     async def put(self, tenant: str, items: Sequence[Item]) -> PutResult:
         """Create or replace items; where an id comes twice, the later one counts."""
         newest = {item.item_id: item for item in items}
-        before = await self._items.get(tenant, newest)
-        changed = [
-            item
-            for item_id, item in newest.items()
-            if (tenant, item_id) in self._in_flight or not _same(before.get(item_id), item)
-        ]
+        # While changes are on their way the store cannot tell what is unchanged.
+        before = {} if await self._behind() else await self._items.get(tenant, newest)
+        changed = [i for i in newest.values() if not _same(before.get(i.item_id), i)]
         if changed:
             await self._write([ItemRecord(0, tenant, item.item_id, item) for item in changed])
         after = await self._items.get(tenant, newest)
@@ -63,22 +58,16 @@ class Catalogue:
         Raises:
             NotFound: there is none of that id.
         """
-        if not await self._items.get(tenant, [item_id]):
+        if not await self._behind() and not await self._items.get(tenant, [item_id]):
             raise NotFound(f"no item {item_id!r}")
         await self._write([ItemRecord(0, tenant, item_id, None)])
 
-    async def _write(self, records: Sequence[ItemRecord]) -> None:
-        """Record changes and wait until they are applied.
+    async def _behind(self) -> bool:
+        return await self._log.last_item_offset() > self._progress.offset
 
-        Meanwhile the store still has what they replace, so it cannot tell what is unchanged.
-        """
-        keys = [(record.tenant, record.item_id) for record in records]
-        self._in_flight.update(keys)
-        try:
-            offset = await self._log.append_items(records)
-            await self._progress.wait(offset, _WAIT_S)
-        finally:
-            self._in_flight -= Counter(keys)
+    async def _write(self, records: Sequence[ItemRecord]) -> None:
+        offset = await self._log.append_items(records)
+        await self._progress.wait(offset, _WAIT_S)
 
 
 def _same(stored: ItemPoint | None, item: Item) -> bool:

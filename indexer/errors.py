@@ -45,6 +45,7 @@ __all__ = [
     "SettingsError",
     "StoreError",
     "StoreUnavailable",
+    "unforeseen",
 ]
 
 
@@ -64,6 +65,11 @@ class SchemaMismatch(RecsvcError):
 
 class DataDirInUse(RecsvcError):
     """Another process has the data directory open."""
+
+
+def unforeseen(exc: Exception) -> bool:
+    """Whether an error is none of ours, and its traceback worth having."""
+    return not isinstance(exc, RecsvcError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from indexer.domain.items import Item, content_digest, filter_kinds, item_text
 from indexer.domain.vectors import Vector
 from indexer.embedding import embed_each
-from indexer.errors import EmbeddingError, RecsvcError
+from indexer.errors import EmbeddingError, unforeseen
 from indexer.ports import Embedder, EventLog, ItemRecord
 from indexer.progress import Progress
 from indexer.stores.items import ItemPoint, ItemPoints
@@ -47,6 +47,7 @@ class ItemWorker:
         self._text_features = text_features
         self._wake = asyncio.Event()
         self._wake.set()
+        self._turn = asyncio.Lock()  # held while items are written
         self._parked = asyncio.Event()
         self._parked.set()
         self.progress = Progress(offset)
@@ -64,9 +65,11 @@ class ItemWorker:
                     await self._apply(records)
                     self.progress.advance(records[-1].offset)
                 pause_s = _RETRY_MIN_S
-            except RecsvcError as exc:
+            except Exception as exc:  # noqa: BLE001 - counted, and tried again
                 self._telemetry.count("failures", "items")
-                _log.warning("items wait at %d: %s", self.progress.offset, exc)
+                _log.warning(
+                    "items wait at %d: %s", self.progress.offset, exc, exc_info=unforeseen(exc)
+                )
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _RETRY_MAX_S)
                 self._wake.set()
@@ -77,14 +80,15 @@ class ItemWorker:
         while True:
             await self._parked.wait()
             await asyncio.sleep(pause_s)
+            self._parked.clear()
             try:
                 left, most_s = await self._retry()
-            except RecsvcError as exc:
+            except Exception as exc:  # noqa: BLE001 - counted, and tried again
                 self._telemetry.count("failures", "items")
-                _log.warning("parked items wait: %s", exc)
+                _log.warning("parked items wait: %s", exc, exc_info=unforeseen(exc))
                 left, most_s = 1, _RETRY_MAX_S
-            if not left:
-                self._parked.clear()
+            if left:
+                self._parked.set()
             pause_s = min(2 * pause_s, most_s) if left else _RETRY_MIN_S
 
     async def _retry(self) -> tuple[int, float]:
@@ -107,8 +111,9 @@ class ItemWorker:
         for tenant, group in by_tenant.items():
             gone = [record.item_id for record in group if record.item is None]
             if gone:
-                await self._items.delete(tenant, gone)
-                await self._signals.delete(tenant, gone)
+                async with self._turn:
+                    await self._items.delete(tenant, gone)
+                    await self._signals.delete(tenant, gone)
                 self._telemetry.count("items", "deleted", n=len(gone))
             points = [
                 self._point(record.item, record.offset)
@@ -120,18 +125,20 @@ class ItemWorker:
 
     async def _store(self, tenant: str, points: Sequence[ItemPoint]) -> None:
         for stored in points:
-            await self._items.learn(tenant, filter_kinds(stored.item.features, self._text_features))
+            await self._items.learn(filter_kinds(stored.item.features, self._text_features))
         ids = [stored.item.item_id for stored in points]
         before = await self._items.get(tenant, ids)
         same_text = [p for p in points if _embedded(before.get(p.item.item_id), p)]
         kept = await self._items.vectors(tenant, [p.item.item_id for p in same_text])
-        await self._items.put([(p, kept.get(p.item.item_id)) for p in same_text])
+        async with self._turn:
+            await self._items.put([(p, kept.get(p.item.item_id)) for p in same_text])
         self._telemetry.count("items", "updated", n=len(same_text))
         fresh = [p for p in points if not _embedded(before.get(p.item.item_id), p)]
         try:
             refused = await self._embed_and_put(fresh)
         except EmbeddingError as exc:
-            await self._park([(stored, str(exc)) for stored in fresh])
+            async with self._turn:
+                await self._park([(stored, str(exc)) for stored in fresh])
             refused = len(fresh)
         if refused:
             self._parked.set()
@@ -148,6 +155,12 @@ class ItemWorker:
         texts = [item_text(stored.item, self._text_features) for stored in points]
         embedded = await embed_each(self._embedder, texts)
         results = list(zip(points, embedded, strict=True))
+        async with self._turn:
+            return await self._put(results, again)
+
+    async def _put(
+        self, results: Sequence[tuple[ItemPoint, Vector | EmbeddingError]], again: bool
+    ) -> int:
         if again:
             results = [pair for pair in results if await self._still_parked(pair[0])]
         ready = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -16,7 +17,13 @@ from typing import IO, Any
 from indexer.apply import Applier
 from indexer.catalogue import Catalogue
 from indexer.changes import open_changes
-from indexer.errors import DataDirInUse, EmbeddingError, RecsvcError, SchemaMismatch
+from indexer.errors import (
+    DataDirInUse,
+    EmbeddingError,
+    RecsvcError,
+    SchemaMismatch,
+    unforeseen,
+)
 from indexer.item_worker import ItemWorker
 from indexer.ports import Changes, Embedder, EventLog, UserChange, VectorStore
 from indexer.profiling import open_profiler
@@ -42,7 +49,7 @@ _log = logging.getLogger(__name__)
 _STATES_CACHED = 2_048
 _CHECKPOINT_S = 1.0
 _DRAIN_S = 10.0
-_PROBE_S = 2.0
+_PROBE_S, _PING_EVERY_S = 2.0, 30.0
 
 
 @dataclass(slots=True)
@@ -68,6 +75,8 @@ class Runtime:
     catalogue: Catalogue
     failed: list[str] = field(default_factory=list)
     _saved: dict[str, int] = field(default_factory=dict)
+    _pinged_at: float = -math.inf
+    _embedder_state: str = "ok"
 
     async def drain(self, timeout_s: float = _DRAIN_S) -> int:
         """Wait until all that is logged is folded; return how many events are left."""
@@ -102,8 +111,22 @@ class Runtime:
     async def forget_users(self) -> None:
         """Drop all that is folded from events, so that the next start folds the log again."""
         await self.cursors.write({**await self.cursors.read(), "events": 0})
+        await self.store.flush()
         for collection in (USERS, SIGNALS):
             await self.store.delete_collection(collection)
+
+    async def embedder_state(self) -> str:
+        """Tell whether the embedder answers; asked at most twice a minute, as asking may cost."""
+        if time.monotonic() - self._pinged_at > _PING_EVERY_S:
+            self._pinged_at = time.monotonic()
+            try:
+                async with asyncio.timeout(_PROBE_S):
+                    await self.embedder.ping()
+                self._embedder_state = "ok"
+            except (RecsvcError, TimeoutError) as exc:
+                _log.warning("the embedding provider is not well: %s", exc)
+                self._embedder_state = f"not well ({type(exc).__name__}); new items wait"
+        return self._embedder_state
 
     async def run_checkpoints(self) -> None:
         """Checkpoint every second until cancelled."""
@@ -111,9 +134,9 @@ class Runtime:
             await asyncio.sleep(_CHECKPOINT_S)
             try:
                 await self.checkpoint()
-            except RecsvcError as exc:
+            except Exception as exc:  # noqa: BLE001 - counted, and tried again
                 self.telemetry.count("failures", "checkpoint")
-                _log.warning("checkpoint failed: %s", exc)
+                _log.warning("checkpoint failed: %s", exc, exc_info=unforeseen(exc))
 
 
 @asynccontextmanager
@@ -190,7 +213,14 @@ async def _assemble(
         flush_interval_s=settings.flush_interval_s,
     )
     refresher = ProfileRefresher(
-        states, profiles, items, terms, open_profiler(settings), telemetry, settings.text_features
+        states,
+        profiles,
+        items,
+        terms,
+        open_profiler(settings),
+        telemetry,
+        settings.text_features,
+        worker.turn,
     )
     item_worker.ready = worker.items_ready
     changes.subscribe(lambda change: refresher.due((change.tenant, change.user_id)))

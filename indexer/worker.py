@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from indexer.apply import Applier
 from indexer.domain.events import item_ref, ref_text, text_ref
-from indexer.errors import RecsvcError
+from indexer.errors import unforeseen
 from indexer.ports import EventLog, EventRecord
 from indexer.progress import Progress
 from indexer.stores.terms import Terms
@@ -72,9 +72,11 @@ class Worker:
             try:
                 await self._catch_up()
                 pause_s = _RETRY_MIN_S
-            except RecsvcError as exc:
+            except Exception as exc:  # noqa: BLE001 - counted, and tried again
                 self._telemetry.count("failures", "worker")
-                _log.warning("events wait at %d: %s", self.progress.offset, exc)
+                _log.warning(
+                    "events wait at %d: %s", self.progress.offset, exc, exc_info=unforeseen(exc)
+                )
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _RETRY_MAX_S)
                 self._wake.set()
@@ -91,7 +93,7 @@ class Worker:
             texts = [text for t, text in self._texts if t == tenant][:_REFS_AT_ONCE]
             try:
                 known = await self._terms.vectors_of_most(tenant, texts)
-            except RecsvcError as exc:
+            except Exception as exc:  # noqa: BLE001 - counted, and tried again
                 self._telemetry.count("failures", "texts")
                 _log.warning("%d search texts wait: %s", len(self._texts), exc)
                 await asyncio.sleep(pause_s)
@@ -108,17 +110,19 @@ class Worker:
         while True:
             try:
                 await self._sweep()
-            except RecsvcError as exc:
+            except Exception as exc:  # noqa: BLE001 - counted, and tried again
                 self._telemetry.count("failures", "sweep")
-                _log.warning("sweep failed: %s", exc)
+                _log.warning("sweep failed: %s", exc, exc_info=unforeseen(exc))
             await asyncio.sleep(_SWEEP_S)
 
     async def _catch_up(self) -> None:
         while True:
             await self._resolve_known()
             async with self.turn:
+                last = await self._log.last_offset()
                 records = await self._batch()
                 if not records:
+                    self.progress.advance(last)  # beyond it there is only what was erased
                     return
                 for tenant, text in await self._applier.apply(records):
                     self._want_text(tenant, text)
@@ -157,4 +161,6 @@ class Worker:
             for ref in refs:
                 if (text := ref_text(ref)) is not None:
                     self._want_text(tenant, text)
-            self._refs_ready(tenant, refs)
+            known = await self._applier.known(tenant, refs)
+            if known:
+                self._refs_ready(tenant, known)

@@ -69,7 +69,7 @@ class Recommender:
             settings.half_life_long_s,
             settings.half_life_short_s,
         )
-        self._seen_points: LRUCache[tuple[str, str], tuple[int, frozenset[str]]]
+        self._seen_points: LRUCache[tuple[str, str], tuple[tuple[int, int] | None, frozenset[str]]]
         self._seen_points = LRUCache(_SEEN_CACHED)
         if cache is not None:
             runtime.changes.subscribe(self._forget)
@@ -137,7 +137,7 @@ class Recommender:
         if state is None:
             return await self._popular(UserState(tenant, user_id), options)
         profile = await runtime.profiles.get(tenant, user_id)
-        version = (state.version, profile and profile.updated_at, runtime.items.version)
+        version = self._version(state, profile)
         if self._cache is not None:
             cached = self._cache.get(tenant, user_id, version, options)
             if cached is not None:
@@ -152,6 +152,13 @@ class Recommender:
         if self._cache is not None:
             self._cache.put(tenant, user_id, version, options, answer)
         return answer
+
+    def _version(self, state: UserState, profile: Profile | None) -> tuple[object, ...]:
+        """All that a user's answer depends on beside its parameters."""
+        items = self._runtime.items
+        second = int(time.time()) if items.availability else 0
+        made_at = profile.updated_at if profile is not None else None
+        return (state.version, state.offset, made_at, items.version, second)
 
     async def _personal(
         self,
@@ -201,10 +208,11 @@ class Recommender:
         if not options.exclude_seen or not state.seen:
             return frozenset()
         key = (state.tenant, state.user_id)
-        version, points = self._seen_points.get(key, (-1, frozenset()))
-        if version != state.version:
+        now = (state.version, state.offset)
+        version, points = self._seen_points.get(key, (None, frozenset()))
+        if version != now:
             points = _points(state.tenant, state.seen)
-            self._seen_points[key] = (state.version, points)
+            self._seen_points[key] = (now, points)
         return points
 
     async def _wanted(self, tenant: str, options: Options, excluded: frozenset[str]) -> Wanted:
@@ -275,16 +283,17 @@ class Recommender:
         degraded = (
             [] if len(vectors) == len({*session.items, *session.negative_items}) else ["items"]
         )
-        wanted = {term_text(term): (term, weight) for term, weight in session.weights}
+        wanted = [(term_text(term), term, weight) for term, weight in session.weights]
         text = session.text
         try:
-            terms = await self._runtime.terms.vectors(tenant, [*wanted, *([text] if text else [])])
+            texts = [*(name for name, _, _ in wanted), *([text] if text else [])]
+            terms = await self._runtime.terms.vectors(tenant, texts, keep=False)
         except EmbeddingError:
             names = [*(["weights"] if wanted else []), *(["text"] if text else [])]
             return parts, degraded + names
         if text:
             parts.append(Part({"kind": "text", "text": text}, 1.0, terms[text]))
-        for name, (term, weight) in wanted.items():
+        for name, term, weight in wanted:
             reason: dict[str, object] = {"kind": "weight", "feature": term, "weight": weight}
             parts.append(Part(reason, weight, terms[name]))
         return parts, degraded

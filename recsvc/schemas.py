@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from indexer.domain.ids import is_id
 from indexer.wire import ItemBody
 from indexer.wire_fields import NOT_BLANK, Features, Id
 from recsvc.filters import FILTERS_MAX
@@ -56,13 +57,24 @@ class ListParams(_Strict):
     diversity: float = Field(0.0, ge=0, le=1, description="0: nearest first; 1: most varied.")
     explain: bool = Field(False, description="Add reasons whose contributions sum to the score.")
 
+    @field_validator("exclude")
+    @classmethod
+    def _ids(cls, value: list[str]) -> list[str]:
+        ids = [item_id for part in value for item_id in part.split(",", _EXCLUDE_MAX) if item_id]
+        if len(ids) > _EXCLUDE_MAX:
+            raise ValueError(f"{len(ids)} or more ids, at most {_EXCLUDE_MAX}")
+        for item_id in ids:
+            if not is_id(item_id):
+                raise ValueError(f"{item_id[:60]!r} is not an item id")
+        return ids
+
     def options(self) -> Options:
         """Return what these parameters ask for."""
         return Options(
             limit=self.limit,
             cursor=self.cursor,
             filters=tuple(self.filter),
-            exclude=tuple(i for part in self.exclude for i in part.split(",") if i),
+            exclude=tuple(self.exclude),
             diversity=self.diversity,
             explain=self.explain,
         )
@@ -148,7 +160,7 @@ class SyncResult(BaseModel):
     success: bool
     latency_ms: float
     embedding_generated: bool
-    profile_updated: bool
+    profile_updated: bool = Field(description="Whether the user's vectors reflect it.")
     user_version: int
     error: str | None = None
 

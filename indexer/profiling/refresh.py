@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +13,7 @@ from indexer.domain.events import ref_item
 from indexer.domain.items import facets
 from indexer.domain.profile import Evidence, Profile, profile_vector, term_text
 from indexer.domain.state import UserState
-from indexer.errors import RecsvcError
+from indexer.errors import unforeseen
 from indexer.ports import Profiler
 from indexer.stores.items import FEATURE_PREFIX, ItemPoints
 from indexer.stores.points import equals
@@ -22,6 +23,8 @@ from indexer.stores.users import UserKey, UserStates
 from indexer.telemetry import Telemetry
 
 __all__ = ["ProfileRefresher"]
+
+_log = logging.getLogger(__name__)
 
 _SETTLE_S = 1.0
 _RETRY_S = 10.0
@@ -47,7 +50,9 @@ class ProfileRefresher:
         profiler: Profiler,
         telemetry: Telemetry,
         text_features: frozenset[str],
+        turn: asyncio.Lock,
     ) -> None:
+        self._turn = turn
         self._states, self._profiles, self._items, self._terms = states, profiles, items, terms
         self._profiler, self._telemetry = profiler, telemetry
         self._text_features = text_features
@@ -83,8 +88,9 @@ class ProfileRefresher:
         try:
             with self._telemetry.timed("profile"):
                 await self._refresh(key)
-        except RecsvcError:
+        except Exception as exc:  # noqa: BLE001 - counted; one profile must not end all others
             self._telemetry.count("failures", "profile")
+            _log.warning("a profile waits: %s", exc, exc_info=unforeseen(exc))
             self._due[key] = time.monotonic() + _RETRY_S
 
     async def _refresh(self, key: UserKey) -> None:
@@ -98,8 +104,6 @@ class ProfileRefresher:
         texts = {term: term_text(term) for term in weights}
         vectors = await self._terms.vectors(tenant, list(texts.values()))
         known = {term: vectors[text] for term, text in texts.items()}
-        if await self._states.get(tenant, user_id) is None:
-            return  # erased meanwhile
         profile = Profile(
             weights=weights,
             summary=_summary(weights),
@@ -108,7 +112,9 @@ class ProfileRefresher:
             updated_at=time.time(),
             vector=profile_vector(weights, known),
         )
-        await self._profiles.put(tenant, user_id, profile)
+        async with self._turn:
+            if await self._states.get(tenant, user_id) is not None:  # else it was erased meanwhile
+                await self._profiles.put(tenant, user_id, profile)
 
     async def _evidence(self, state: UserState) -> list[Evidence]:
         entries = [(entry, ref_item(entry.ref)) for entry in state.window]

@@ -105,6 +105,7 @@ class EdgeStore:
         with self._using(collection_name) as collection:
             collection.shard.close()
             del self._collections[collection_name]
+            (self._folder / collection_name / _SPEC_FILE).unlink()  # first, so that none is half
             shutil.rmtree(self._folder / collection_name)
 
     async def vectors_of(self, collection_name: str) -> dict[str, tuple[int, models.Distance]]:

@@ -71,14 +71,11 @@ class ItemPoints:
         for name, filter_kind in declared.items():
             await self._index(name, filter_kind)
 
-    async def learn(self, tenant: str, kinds: Mapping[str, FilterKind]) -> None:
+    async def learn(self, kinds: Mapping[str, FilterKind]) -> None:
         """Make features filterable that were not seen before, while there is room."""
         for name, kind in kinds.items():
             if name not in self.filter_kinds and len(self.filter_kinds) < self._filter_keys_max:
                 await self._index(name, kind)
-            known = self._tenant_kinds.get(tenant, {})
-            if name not in known and name in self.filter_kinds:
-                self._tenant_kinds.pop(tenant, None)
 
     async def get(self, tenant: str, item_ids: Iterable[str]) -> dict[str, ItemPoint]:
         """Return those of the items that are known."""
@@ -98,13 +95,15 @@ class ItemPoints:
         found = {point_id: shown for point_id, shown in known if shown is not None}
         missing = [point_id for point_id in points if point_id not in found]
         if missing:
+            version = self.version
             records = await self._store.retrieve(
                 ITEMS, missing, with_payload=["item_id", "features"]
             )
             for record in records:
                 payload, point_id = record.payload or {}, str(record.id)
-                shown = (payload["item_id"], payload["features"])
-                found[point_id] = self._features[point_id] = shown
+                found[point_id] = (payload["item_id"], payload["features"])
+                if version == self.version:  # else a write may have overtaken this read
+                    self._features[point_id] = found[point_id]
         return found
 
     async def vectors(self, tenant: str, item_ids: Sequence[str]) -> dict[str, Vector]:
@@ -112,6 +111,7 @@ class ItemPoints:
         found = {i: self._vectors[tenant, i] for i in item_ids if (tenant, i) in self._vectors}
         missing = [item_point(tenant, item_id) for item_id in item_ids if item_id not in found]
         if missing:
+            version = self.version
             records = await self._store.retrieve(
                 ITEMS, missing, with_payload=["item_id"], with_vectors=True
             )
@@ -119,7 +119,9 @@ class ItemPoints:
                 vector = vector_of(record, "content")
                 if vector is not None:
                     item_id = (record.payload or {})["item_id"]
-                    found[item_id] = self._vectors[tenant, item_id] = vector
+                    found[item_id] = vector
+                    if version == self.version:
+                        self._vectors[tenant, item_id] = vector
         return found
 
     async def put(self, points: Sequence[tuple[ItemPoint, Vector | None]]) -> None:
@@ -130,6 +132,10 @@ class ItemPoints:
             self._store, ITEMS, [self._encode(stored, vector) for stored, vector in points]
         )
         self.forget((stored.item.tenant, stored.item.item_id) for stored, _ in points)
+        for tenant in {stored.item.tenant for stored, _ in points}:
+            kinds = self._tenant_kinds.get(tenant, {})
+            if any(stored.item.features.keys() - kinds for stored, _ in points):
+                self._tenant_kinds.pop(tenant, None)
 
     async def delete(self, tenant: str, item_ids: Sequence[str]) -> None:
         """Remove items."""
@@ -156,7 +162,7 @@ class ItemPoints:
         if tenant not in self._tenant_kinds:
             self._tenant_kinds[tenant] = {
                 name: kind
-                for name, kind in self.filter_kinds.items()
+                for name, kind in list(self.filter_kinds.items())
                 if await self.count(tenant, [models.Filter(must_not=[_is_empty(name)])])
             }
         return self._tenant_kinds[tenant]

@@ -21,16 +21,19 @@ class Profiles:
     def __init__(self, store: VectorStore, cache_max: int) -> None:
         self._store = store
         self._cache: LRUCache[tuple[str, str], Profile | None] = LRUCache(cache_max)
+        self._writes = 0  # a read that a write has overtaken is not kept
 
     async def get(self, tenant: str, user_id: str) -> Profile | None:
         """Return a user's profile, or None where there is none yet."""
         key = (tenant, user_id)
-        if key not in self._cache:
-            records = await self._store.retrieve(
-                PROFILES, [_point(tenant, user_id)], with_vectors=True
-            )
-            self._cache[key] = _decode(records[0]) if records else None
-        return self._cache[key]
+        if key in self._cache:
+            return self._cache[key]
+        writes = self._writes
+        records = await self._store.retrieve(PROFILES, [_point(*key)], with_vectors=True)
+        profile = _decode(records[0]) if records else None
+        if writes == self._writes:
+            self._cache[key] = profile
+        return profile
 
     async def put(self, tenant: str, user_id: str, profile: Profile) -> None:
         """Write a profile."""
@@ -45,11 +48,13 @@ class Profiles:
         vectors = {} if profile.vector is None else {"profile": profile.vector}
         payload = {"tenant": tenant, "user_id": user_id, "profile": orjson.dumps(fields).decode()}
         await self._store.upsert(PROFILES, [point(_point(tenant, user_id), vectors, payload)])
+        self._writes += 1
         self._cache[tenant, user_id] = profile
 
     async def delete(self, tenant: str, user_id: str) -> None:
         """Forget a profile."""
         await self._store.delete(PROFILES, [_point(tenant, user_id)])
+        self._writes += 1
         self._cache.pop((tenant, user_id), None)
 
 

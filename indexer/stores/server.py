@@ -14,7 +14,7 @@ from indexer.ports import Hit, PointId
 __all__ = ["ServerStore"]
 
 _TIMEOUT_S = 10
-_OUTAGES = (502, 503, 504)
+_OUTAGES = (502, 503, 504, "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 class ServerStore:
@@ -187,6 +187,12 @@ def _listed(selection: bool | Sequence[str]) -> bool | list[str]:
     return selection if isinstance(selection, bool) else list(selection)
 
 
+def _status(exc: Exception) -> int | str | None:
+    """Return the HTTP status, or gRPC's code by name."""
+    code = getattr(exc, "code", None)
+    return code().name if callable(code) else getattr(exc, "status_code", None)
+
+
 @asynccontextmanager
 async def _ours(collection: str) -> AsyncIterator[None]:
     """Make the client's errors ours; its local mode raises builtin ones, gRPC ``RpcError``."""
@@ -197,8 +203,7 @@ async def _ours(collection: str) -> AsyncIterator[None]:
     except ResponseHandlingException as exc:
         raise StoreUnavailable(f"the Qdrant server does not answer: {exc}") from exc
     except (ApiException, RpcError) as exc:
-        status = getattr(exc, "status_code", None)
-        kind = StoreUnavailable if status in _OUTAGES else StoreError
+        kind = StoreUnavailable if _status(exc) in _OUTAGES else StoreError
         raise kind(f"collection {collection!r}: {exc}") from exc
     except (KeyError, RuntimeError, ValueError) as exc:
         raise StoreError(f"collection {collection!r}: {exc}") from exc

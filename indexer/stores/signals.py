@@ -14,12 +14,11 @@ import numpy as np
 from qdrant_client import models
 
 from indexer.domain.ids import point_id
-from indexer.errors import StoreError
 from indexer.ports import VectorStore
 from indexer.stores.points import point, scoped, upsert_paced
 from indexer.stores.schema import SIGNALS
 
-__all__ = ["Signals"]
+__all__ = ["Signal", "Signals"]
 
 _EPOCH_S = 1_577_836_800.0  # 2020-01-01
 _CACHED = 100_000
@@ -28,7 +27,9 @@ _Key = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Signal:
+class Signal:
+    """An item's popularity, as a logarithm, and the last offset counted."""
+
     heat: float = -math.inf
     offset: int = -1
 
@@ -39,23 +40,25 @@ class Signals:
     def __init__(self, store: VectorStore, half_life_s: float) -> None:
         self._store = store
         self._half_life_s = half_life_s
-        self._known: dict[_Key, _Signal] = {}
+        self._known: dict[_Key, Signal] = {}
         self._dirty: set[_Key] = set()
 
-    async def load(self, keys: Iterable[_Key]) -> None:
+    async def load(self, keys: Iterable[_Key]) -> dict[_Key, Signal]:
         """Read the signals of items that are about to be counted."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
-        if not missing:
-            return
-        self._known.update((key, _Signal()) for key in missing)
-        for record in await self._store.retrieve(SIGNALS, [_point(*key) for key in missing]):
-            payload = record.payload or {}
-            key = (payload["tenant"], payload["item_id"])
-            self._known[key] = _Signal(payload["heat"], payload["offset"])
+        found = {key: self._known.get(key, Signal()) for key in keys}
+        missing = [key for key in found if key not in self._known]
+        if missing:
+            for record in await self._store.retrieve(SIGNALS, [_point(*key) for key in missing]):
+                payload = record.payload or {}
+                key = (payload["tenant"], payload["item_id"])
+                found[key] = Signal(payload["heat"], payload["offset"])
+        return found
 
-    def count(self, key: _Key, weight: float, timestamp: float, offset: int) -> None:
-        """Count one event on a loaded item."""
-        signal = self._known[key]
+    def count(
+        self, key: _Key, loaded: Signal, weight: float, timestamp: float, offset: int
+    ) -> None:
+        """Count one event on an item; ``loaded`` is what `load` gave for it."""
+        signal = self._known.setdefault(key, loaded)
         if weight <= 0.0 or offset <= signal.offset:
             return
         gain = math.log2(weight) + (timestamp - _EPOCH_S) / self._half_life_s
@@ -63,13 +66,15 @@ class Signals:
         self._dirty.add(key)
 
     async def flush(self) -> None:
-        """Write what has changed."""
+        """Write what has changed; what is not written stays to be written."""
         dirty, self._dirty = self._dirty, set()
+        written = False
         try:
             await upsert_paced(self._store, SIGNALS, [self._encode(key) for key in dirty])
-        except StoreError:
-            self._dirty |= dirty
-            raise
+            written = True
+        finally:
+            if not written:
+                self._dirty |= {key for key in dirty if key in self._known}
         if len(self._known) > _CACHED and not self._dirty:
             self._known.clear()
 

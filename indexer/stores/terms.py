@@ -45,8 +45,10 @@ class Terms:
                     found[text] = self._cache[tenant, text] = vector
         return found
 
-    async def vectors(self, tenant: str, texts: Sequence[str]) -> dict[str, Vector]:
-        """Return the unit vectors of ``texts``.
+    async def vectors(
+        self, tenant: str, texts: Sequence[str], *, keep: bool = True
+    ) -> dict[str, Vector]:
+        """Return the unit vectors of ``texts``; without ``keep``, new ones stay in memory only.
 
         Raises:
             EmbeddingError: a text is new and cannot be embedded.
@@ -55,7 +57,8 @@ class Terms:
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing:
             vectors = await self._embedder.embed(missing)
-            found = {**found, **await self._keep(tenant, dict(zip(missing, vectors, strict=True)))}
+            fresh = dict(zip(missing, vectors, strict=True))
+            found = {**found, **await self._keep(tenant, fresh, store=keep)}
         return found
 
     async def vectors_of_most(self, tenant: str, texts: Sequence[str]) -> dict[str, Vector]:
@@ -70,12 +73,15 @@ class Terms:
         fresh = {text: v for text, v in results if not isinstance(v, EmbeddingError)}
         return {**found, **await self._keep(tenant, fresh)}
 
-    async def _keep(self, tenant: str, vectors: Mapping[str, Vector]) -> Mapping[str, Vector]:
-        points = [
-            point(_point(tenant, text), {"content": vector}, {"tenant": tenant})
-            for text, vector in vectors.items()
-        ]
-        await upsert_paced(self._store, TERMS, points)
+    async def _keep(
+        self, tenant: str, vectors: Mapping[str, Vector], *, store: bool = True
+    ) -> Mapping[str, Vector]:
+        if store:
+            points = [
+                point(_point(tenant, text), {"content": vector}, {"tenant": tenant})
+                for text, vector in vectors.items()
+            ]
+            await upsert_paced(self._store, TERMS, points)
         self._cache.update({(tenant, text): vector for text, vector in vectors.items()})
         return vectors
 

@@ -36,6 +36,7 @@ class UserStates:
     def __init__(self, store: VectorStore, dim: int, cache_max: int) -> None:
         self._store, self._dim = store, dim
         self._cache: LRUCache[UserKey, UserState] = LRUCache(cache_max)
+        self._writes = 0  # a read that a write has overtaken is not kept
 
     async def get(self, tenant: str, user_id: str) -> UserState | None:
         """Return a user's state, or None for a user never seen."""
@@ -55,22 +56,26 @@ class UserStates:
             else:
                 states[key] = known
         if missing:
+            writes = self._writes
             for record in await self._store.retrieve(USERS, missing, with_vectors=True):
                 state = _decode(record)
                 states[state.tenant, state.user_id] = state
-                self._cache[state.tenant, state.user_id] = state
+                if writes == self._writes:
+                    self._cache[state.tenant, state.user_id] = state
         return states
 
     async def put_many(self, states: Sequence[UserState]) -> None:
         """Write states; each is whole or not there."""
         await upsert_paced(self._store, USERS, [self._encode(state) for state in states])
+        self._writes += 1
         for state in states:
             self._cache[state.tenant, state.user_id] = state
 
     async def delete(self, tenant: str, user_id: str) -> None:
         """Forget a user."""
-        self._cache.pop((tenant, user_id), None)
         await self._store.delete(USERS, [user_point(tenant, user_id)])
+        self._writes += 1
+        self._cache.pop((tenant, user_id), None)
 
     async def waiting_on(self, tenant: str, refs: Sequence[str]) -> list[UserKey]:
         """List the users of a tenant with an event that waits for one of ``refs``."""

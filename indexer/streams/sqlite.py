@@ -45,6 +45,7 @@ class SqliteLog:
         self._reader = _connect(path)
         self._reads = ThreadPoolExecutor(1, thread_name_prefix="event-log-read")
         self._last = _last(self._reader, "events")
+        self._last_item = _last(self._reader, "items")
         self._writer = Writer(_connect(path), self._on_finished)
 
     @classmethod
@@ -89,6 +90,7 @@ class SqliteLog:
             return _last(connection, "items") if rows else 0
 
         last = await self._call(write)
+        self._last_item = max(self._last_item, last)
         for wake in self._item_wakes:
             wake()
         return last
@@ -146,16 +148,18 @@ class SqliteLog:
     async def erase_user(self, tenant: str, user_id: str) -> int:
         """Delete a user's events and dead letters, overwriting them on disk."""
 
-        def erase(connection: sqlite3.Connection) -> int:
+        def erase(connection: sqlite3.Connection) -> tuple[int, int]:
             who = (tenant, user_id)
             connection.execute("DELETE FROM dead_letters WHERE tenant=? AND user_id=?", who)
-            return connection.execute(
-                "DELETE FROM events WHERE tenant=? AND user_id=?", who
-            ).rowcount
+            found = connection.execute("DELETE FROM events WHERE tenant=? AND user_id=?", who)
+            return found.rowcount, _last(connection, "events")
 
-        erased = await self._call(erase)
-        self._tail = [
-            r for r in self._tail if (r.event.tenant, r.event.user_id) != (tenant, user_id)
+        erased, last = await self._call(erase)
+        self._tail = [  # what was appended since is the beginning of a new history
+            record
+            for record in self._tail
+            if record.offset > last
+            or (record.event.tenant, record.event.user_id) != (tenant, user_id)
         ]
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)", ())
         return erased
@@ -177,7 +181,8 @@ class SqliteLog:
             lambda connection: (
                 connection.execute(
                     "INSERT INTO dead_letters (seq, tenant, user_id, event_id, body, reason, at) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 "
+                    "WHERE NOT EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?1)",
                     row,
                 ).rowcount
             )
@@ -208,6 +213,10 @@ class SqliteLog:
     async def last_offset(self) -> int:
         """Return the offset of the newest event, 0 for none."""
         return self._last
+
+    async def last_item_offset(self) -> int:
+        """Return the offset of the newest catalogue change, 0 for none."""
+        return self._last_item
 
     async def totals(self, tenant: str) -> dict[str, int]:
         """Count what is held of a tenant."""

@@ -69,7 +69,7 @@ async def readyz(service: ServiceDep) -> Response:
     """
     runtime = service.runtime
     log, store, embedder = await asyncio.gather(
-        _ping(runtime.log.ping), _ping(runtime.store.ping), _ping(runtime.embedder.ping)
+        _ping(runtime.log.ping), _ping(runtime.store.ping), runtime.embedder_state()
     )
     workers = "; ".join(runtime.failed) or "ok"
     ready = log == store == workers == "ok"

@@ -75,8 +75,10 @@ async def export_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Resp
 async def erase_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Response:
     """Erase the user's events, vectors, profile and cached answers, then look for them again."""
     runtime = service.runtime
-    if not await runtime.log.user_events(key.tenant, user_id, after=-1, limit=1):
-        await _state(service, key.tenant, user_id)
+    who = (key.tenant, user_id)
+    logged = await runtime.log.user_events(*who, after=-1, limit=1)
+    if not logged and await runtime.profiles.get(*who) is None:
+        await _state(service, *who)
     erased = await runtime.erase_user(key.tenant, user_id)
     left = await runtime.log.user_events(key.tenant, user_id, after=-1, limit=1)
     state = await runtime.states.get(key.tenant, user_id)
