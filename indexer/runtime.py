@@ -182,13 +182,7 @@ async def _assemble(
 ) -> Runtime:
     await prepare(store, dim=settings.embedding_dim, embedder=embedder.name)
     cursors = Cursors(store)
-    offsets = await cursors.read()
-    last = await log.last_offset()
-    if offsets.get("events", 0) > last:
-        raise SchemaMismatch(
-            f"the vectors hold events up to {offsets['events']}, but the event log ends at "
-            f"{last}: they do not belong together; put the log back, or start with an empty store"
-        )
+    offsets = await _offsets(cursors, log)
     changes, outcomes = open_changes(settings), Outcomes()
     states = UserStates(store, settings.embedding_dim, _STATES_CACHED)
     items = ItemPoints(store, settings.embedding_dim, settings.filter_keys_max)
@@ -243,6 +237,17 @@ async def _assemble(
         refresher=refresher,
         catalogue=Catalogue(log, items, item_worker.progress),
     )
+
+
+async def _offsets(cursors: Cursors, log: EventLog) -> dict[str, int]:
+    """Return where to go on, once the store and the log are seen to belong together."""
+    offsets, last = await cursors.read(), await log.last_offset()
+    if offsets.get("events", 0) > last:
+        raise SchemaMismatch(
+            f"the vectors hold events up to {offsets['events']}, but the event log ends at "
+            f"{last}: they do not belong together; put the log back, or start with an empty store"
+        )
+    return offsets
 
 
 @asynccontextmanager
