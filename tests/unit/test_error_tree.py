@@ -36,8 +36,8 @@ def test_the_tree_that_is_drawn_names_every_error():
     assert drawn().keys() == CLASSES.keys()
 
 
-def test_the_public_names_are_the_errors_and_what_they_carry():
-    assert set(errors.__all__) == {*CLASSES, "FieldError"}
+def test_the_public_names_are_the_errors_what_they_carry_and_how_to_tell_them():
+    assert set(errors.__all__) == {*CLASSES, "FieldError", "unforeseen"}
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
@@ -70,3 +70,8 @@ def test_a_conflict_names_ten_events_at_the_most():
     conflict = EventConflict([("u", f"e{number}") for number in range(99)])
     assert len(conflict.events) == 99
     assert str(conflict).endswith("e8 of user u, e9 of user u")
+
+
+def test_only_errors_that_are_none_of_ours_are_unforeseen():
+    assert errors.unforeseen(KeyError("x"))
+    assert not errors.unforeseen(errors.StoreUnavailable("away"))
