@@ -21,11 +21,11 @@ from indexer.domain.fold import Arrival, FoldRules, fold, resolve
 from indexer.domain.items import Item
 from indexer.domain.state import UserState
 from indexer.domain.vectors import Vector
+from indexer.embedding import Embeddings
 from indexer.ports import Changes, EventLog, EventRecord, ItemRecord, UserChange
 from indexer.progress import Outcome, Outcomes
 from indexer.stores.items import ItemPoints
 from indexer.stores.signals import Signals
-from indexer.stores.terms import Terms
 from indexer.stores.users import UserKey, UserStates
 from indexer.telemetry import Telemetry
 
@@ -44,7 +44,7 @@ class Applier:
         log: EventLog,
         states: UserStates,
         items: ItemPoints,
-        terms: Terms,
+        embeddings: Embeddings,
         signals: Signals,
         changes: Changes,
         outcomes: Outcomes,
@@ -52,7 +52,7 @@ class Applier:
         rules: FoldRules,
     ) -> None:
         self._log, self._states, self._items = log, states, items
-        self._terms, self._signals, self._changes = terms, signals, changes
+        self._embeddings, self._signals, self._changes = embeddings, signals, changes
         self._outcomes, self._telemetry, self._rules = outcomes, telemetry, rules
 
     async def apply(self, records: Sequence[EventRecord]) -> set[tuple[str, str]]:
@@ -108,9 +108,9 @@ class Applier:
         item_ids = [item_id for ref in refs if (item_id := ref_item(ref)) is not None]
         texts = [text for ref in refs if (text := ref_text(ref)) is not None]
         items = await self._items.vectors(tenant, item_ids) if item_ids else {}
-        terms = await self._terms.known(tenant, texts) if texts else {}
+        known = await self._embeddings.known(texts) if texts else {}
         by_ref = {item_ref(item_id): vector for item_id, vector in items.items()}
-        by_ref.update((text_ref(text), vector) for text, vector in terms.items())
+        by_ref.update((text_ref(text), vector) for text, vector in known.items())
         return {tenant: by_ref}
 
     async def _create_items(

@@ -44,7 +44,7 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    for name in ("httpx", "stamina"):
+    for name in ("httpx",):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -15,8 +15,10 @@
     ├── Overloaded             a named bound is reached (retryable)
     ├── StoreError             the vector store refused or failed
     │   └── StoreUnavailable   ... because it could not be reached (retryable)
-    └── EmbeddingError         the provider answered something unusable
-        └── EmbeddingUnavailable  ... or nothing in time (retryable)
+    └── ProviderError          a model provider answered something unusable
+        ├── InputRefused       ... it refuses this input, and would again
+        └── ProviderUnavailable  ... or gave nothing usable in time (retryable)
+            └── BudgetSpent    no more is to be spent on model calls today (retryable)
 
 Adapters turn foreign errors into these, ``from exc``; nothing else leaves them.
 """
@@ -28,11 +30,11 @@ from dataclasses import dataclass
 
 __all__ = [
     "AddressUnavailable",
+    "BudgetSpent",
     "DataDirInUse",
-    "EmbeddingError",
-    "EmbeddingUnavailable",
     "EventConflict",
     "FieldError",
+    "InputRefused",
     "InvalidInput",
     "InvalidVector",
     "ItemNotEmbedded",
@@ -40,6 +42,8 @@ __all__ = [
     "NotApplied",
     "NotFound",
     "Overloaded",
+    "ProviderError",
+    "ProviderUnavailable",
     "RecsvcError",
     "SchemaMismatch",
     "SettingsError",
@@ -152,11 +156,50 @@ class StoreUnavailable(StoreError):
     retryable = True
 
 
-class EmbeddingError(RecsvcError):
-    """The provider's reply cannot be used."""
+class ProviderError(RecsvcError):
+    """A model provider's reply cannot be used.
+
+    ``fault``: a short name of what is wrong, to count by.
+    """
+
+    def __init__(self, message: str, *, fault: str = "error") -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
-class EmbeddingUnavailable(EmbeddingError):
-    """The provider gave no usable reply in time; the same call may succeed later."""
+class InputRefused(ProviderError):
+    """The provider refuses this input; the same would be refused again.
+
+    ``too_long``: because it is longer than the model takes.
+    """
+
+    def __init__(self, message: str, *, fault: str = "refused", too_long: bool = False) -> None:
+        super().__init__(message, fault="too_long" if too_long else fault)
+        self.too_long = too_long
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider gave no usable reply in time; the same call may succeed later.
+
+    ``again``: whether it is worth trying at once. ``wait_s``: how long it asked to be left alone.
+    """
 
     retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fault: str = "unavailable",
+        again: bool = True,
+        wait_s: float | None = None,
+    ) -> None:
+        super().__init__(message, fault=fault)
+        self.again, self.wait_s = again, wait_s
+
+
+class BudgetSpent(ProviderUnavailable):
+    """The budget for model calls is used up until the day is over."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fault="budget", again=False)

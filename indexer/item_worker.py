@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from indexer.domain.items import Item, content_digest, filter_kinds, item_text
 from indexer.domain.vectors import Vector
-from indexer.embedding import embed_each
-from indexer.errors import EmbeddingError, unforeseen
-from indexer.ports import Embedder, EventLog, ItemRecord
+from indexer.embedding import Embeddings
+from indexer.errors import ProviderError, ProviderUnavailable, unforeseen
+from indexer.ports import EventLog, ItemRecord
 from indexer.progress import Progress
 from indexer.stores.items import ItemPoint, ItemPoints
 from indexer.stores.signals import Signals
@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 _BATCH = 128
 _RETRY_MIN_S, _RETRY_MAX_S = 1.0, 30.0
 _REFUSED_MAX_S = 600.0
+_AWAY_S = 1.0  # how often a provider that is away is then asked, its breaker decides
 
 Ready = Callable[[str, Sequence[str]], None]
 """Told the tenant and the ids of items that have a vector from now on."""
@@ -37,13 +38,13 @@ class ItemWorker:
         log: EventLog,
         items: ItemPoints,
         signals: Signals,
-        embedder: Embedder,
+        embeddings: Embeddings,
         telemetry: Telemetry,
         text_features: frozenset[str],
         offset: int,
     ) -> None:
         self._log, self._items, self._signals = log, items, signals
-        self._embedder, self._telemetry = embedder, telemetry
+        self._embeddings, self._telemetry = embeddings, telemetry
         self._text_features = text_features
         self._wake = asyncio.Event()
         self._wake.set()
@@ -96,11 +97,10 @@ class ItemWorker:
         left, offset = 0, None
         while True:
             parked, offset = await self._items.pending(_BATCH, offset)
-            try:
-                refused = await self._embed_and_put(parked, again=True)
-            except EmbeddingError:
-                return len(parked), _RETRY_MAX_S  # the provider is still away
-            left += refused
+            refused, away = await self._embed_and_put(parked, again=True)
+            left += refused + away
+            if away:
+                return left, _AWAY_S
             if offset is None:
                 return left, _REFUSED_MAX_S
 
@@ -134,39 +134,34 @@ class ItemWorker:
             await self._items.put([(p, kept.get(p.item.item_id)) for p in same_text])
         self._telemetry.count("items", "updated", n=len(same_text))
         fresh = [p for p in points if not _embedded(before.get(p.item.item_id), p)]
-        try:
-            refused = await self._embed_and_put(fresh)
-        except EmbeddingError as exc:
-            async with self._turn:
-                await self._park([(stored, str(exc)) for stored in fresh])
-            refused = len(fresh)
-        if refused:
+        if any(await self._embed_and_put(fresh)):
             self._parked.set()
 
-    async def _embed_and_put(self, points: Sequence[ItemPoint], *, again: bool = False) -> int:
-        """Embed and write; return how many the provider refuses for good.
+    async def _embed_and_put(
+        self, points: Sequence[ItemPoint], *, again: bool = False
+    ) -> tuple[int, int]:
+        """Embed and write; return how many are refused for good, and how many must wait.
 
         ``again``: they were parked, and may have been changed or deleted while their texts were
         embedded; then that stands.
-
-        Raises:
-            EmbeddingUnavailable: the provider is away.
         """
         texts = [item_text(stored.item, self._text_features) for stored in points]
-        embedded = await embed_each(self._embedder, texts)
-        results = list(zip(points, embedded, strict=True))
+        embedded = await self._embeddings.each(texts, keep=False)
         async with self._turn:
-            return await self._put(results, again)
+            return await self._put(
+                [(stored, embedded[text]) for stored, text in zip(points, texts, strict=True)],
+                again,
+            )
 
     async def _put(
-        self, results: Sequence[tuple[ItemPoint, Vector | EmbeddingError]], again: bool
-    ) -> int:
+        self, results: Sequence[tuple[ItemPoint, Vector | ProviderError]], again: bool
+    ) -> tuple[int, int]:
         if again:
             results = [pair for pair in results if await self._still_parked(pair[0])]
         ready = [
             (_with_reason(stored, None), vector)
             for stored, vector in results
-            if not isinstance(vector, EmbeddingError)
+            if not isinstance(vector, ProviderError)
         ]
         await self._items.put(ready)
         self._telemetry.count("items", "embedded", n=len(ready))
@@ -174,10 +169,11 @@ class ItemWorker:
             if self.ready is not None:
                 ids = [s.item.item_id for s, _ in ready if s.item.tenant == tenant]
                 self.ready(tenant, ids)
-        refused = [(s, f"refused: {r}") for s, r in results if isinstance(r, EmbeddingError)]
+        failed = [(stored, exc) for stored, exc in results if isinstance(exc, ProviderError)]
+        away = sum(isinstance(exc, ProviderUnavailable) for _, exc in failed)
         if not again:
-            await self._park(refused)
-        return len(refused)
+            await self._park([(stored, _reason(exc)) for stored, exc in failed])
+        return len(failed) - away, away
 
     async def _still_parked(self, stored: ItemPoint) -> bool:
         item = stored.item
@@ -205,6 +201,10 @@ class ItemWorker:
 
 def _embedded(before: ItemPoint | None, now: ItemPoint) -> bool:
     return before is not None and before.pending is None and before.text_hash == now.text_hash
+
+
+def _reason(exc: ProviderError) -> str:
+    return str(exc) if isinstance(exc, ProviderUnavailable) else f"refused: {exc}"
 
 
 def _with_reason(stored: ItemPoint, reason: str | None) -> ItemPoint:

@@ -13,8 +13,8 @@ from qdrant_client import models
 
 from indexer.domain.events import Event
 from indexer.domain.items import Item
-from indexer.domain.profile import Evidence
 from indexer.domain.vectors import Vector
+from indexer.errors import ProviderError
 
 __all__ = [
     "Accepted",
@@ -26,7 +26,6 @@ __all__ = [
     "Hit",
     "ItemRecord",
     "PointId",
-    "Profiler",
     "UserChange",
     "VectorStore",
 ]
@@ -236,36 +235,24 @@ class Embedder(Protocol):
         """Which vectors it makes; vectors of different names are never compared."""
         ...
 
-    async def embed(self, texts: Sequence[str]) -> list[Vector]:
-        """Embed ``texts``, each of at least one character, in order.
+    @property
+    def paid(self) -> bool:
+        """Whether its vectors cost something, and are therefore all kept."""
+        ...
 
-        Raises:
-            EmbeddingUnavailable: no usable reply in time.
-            EmbeddingError: the reply is wrong and would be again.
+    async def embed(self, texts: Sequence[str]) -> list[Vector | ProviderError]:
+        """Embed ``texts``, each of at least one character, in order and each for itself.
+
+        In the place of a vector: `InputRefused` where that text will never be taken,
+        `ProviderUnavailable` where it may be later.
         """
         ...
 
     async def ping(self) -> None:
-        """Raise EmbeddingError where it does not answer, SchemaMismatch where it does wrongly."""
+        """Raise ProviderError where it does not answer, SchemaMismatch where it does wrongly."""
         ...
 
     async def close(self) -> None: ...
-
-
-class Profiler(Protocol):
-    """Turns recent behaviour into preference weights."""
-
-    @property
-    def model(self) -> str: ...
-
-    async def weigh(
-        self, evidence: Sequence[Evidence], shares: Mapping[str, float]
-    ) -> dict[str, float]:
-        """Weigh the terms of ``evidence`` (oldest first) in [-1, 1].
-
-        ``shares``: how much of the catalogue has each term, 0..1.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from typing import IO, Any
 from indexer.apply import Applier
 from indexer.catalogue import Catalogue
 from indexer.changes import open_changes
+from indexer.embedding import Embeddings
 from indexer.errors import (
     DataDirInUse,
-    EmbeddingError,
+    ProviderError,
     RecsvcError,
     SchemaMismatch,
     unforeseen,
@@ -27,16 +28,17 @@ from indexer.errors import (
 from indexer.item_worker import ItemWorker
 from indexer.ports import Changes, Embedder, EventLog, UserChange, VectorStore
 from indexer.profiling import open_profiler
+from indexer.profiling.plan import PlanRules
 from indexer.profiling.refresh import ProfileRefresher
 from indexer.progress import Outcomes
-from indexer.provider import open_embedder
+from indexer.provider import Models, open_models
 from indexer.settings import Settings
 from indexer.stores import open_store
 from indexer.stores.items import ItemPoints
 from indexer.stores.profiles import Profiles
 from indexer.stores.schema import SIGNALS, USERS, prepare
 from indexer.stores.signals import Signals
-from indexer.stores.terms import Cursors, Terms
+from indexer.stores.terms import Cursors, TextVectors
 from indexer.stores.users import UserStates
 from indexer.streams import open_log
 from indexer.telemetry import Telemetry
@@ -60,13 +62,13 @@ class Runtime:
     telemetry: Telemetry
     log: EventLog
     store: VectorStore
-    embedder: Embedder
+    models: Models
     changes: Changes
     outcomes: Outcomes
     states: UserStates
     items: ItemPoints
     profiles: Profiles
-    terms: Terms
+    embeddings: Embeddings
     signals: Signals
     cursors: Cursors
     item_worker: ItemWorker
@@ -75,6 +77,7 @@ class Runtime:
     catalogue: Catalogue
     failed: list[str] = field(default_factory=list)
     _saved: dict[str, int] = field(default_factory=dict)
+    _accepted: float = 0.0
     _pinged_at: float = -math.inf
     _embedder_state: str = "ok"
 
@@ -86,6 +89,7 @@ class Runtime:
 
     async def checkpoint(self) -> None:
         """Flush, then move the cursors: what they pass will never be read again."""
+        self._count_accepted()
         cursors = {
             "events": self.worker.progress.offset,
             "items": self.item_worker.progress.offset,
@@ -97,6 +101,13 @@ class Runtime:
         await self.cursors.write(cursors)
         self._saved = cursors
 
+    def _count_accepted(self) -> None:
+        """Have the ledger know how many events its costs are for."""
+        accepted = self.telemetry.total("events", "accepted")
+        if accepted > self._accepted:
+            self.models.ledger.count_events(int(accepted - self._accepted))
+            self._accepted = accepted
+
     async def erase_user(self, tenant: str, user_id: str) -> int:
         """Delete all that is held of a user; return the number of events deleted."""
         async with self.worker.turn:
@@ -104,6 +115,7 @@ class Runtime:
             self.refresher.drop((tenant, user_id))
             await self.states.delete(tenant, user_id)
             await self.profiles.delete(tenant, user_id)
+            await self.models.ledger.forget_user(tenant, user_id)
         await self.changes.publish([UserChange(tenant, user_id, 0)])
         await self.store.flush()
         return erased
@@ -121,12 +133,20 @@ class Runtime:
             self._pinged_at = time.monotonic()
             try:
                 async with asyncio.timeout(_PROBE_S):
-                    await self.embedder.ping()
+                    await self.models.embedder.ping()
                 self._embedder_state = "ok"
             except (RecsvcError, TimeoutError) as exc:
                 _log.warning("the embedding provider is not well: %s", exc)
                 self._embedder_state = f"not well ({type(exc).__name__}); new items wait"
         return self._embedder_state
+
+    def profiler_state(self) -> str:
+        """Tell whether the model that makes profiles answers, as far as is known."""
+        if self.models.profile is None:
+            return "ok"  # profiles are counted here
+        if self.models.budget.state() == "spent":
+            return "today's budget is spent; profiles are counted"
+        return "ok" if self.models.profile.well else "not well; profiles are counted"
 
     async def run_checkpoints(self) -> None:
         """Checkpoint every second until cancelled."""
@@ -148,20 +168,20 @@ async def open_runtime(settings: Settings, *, background: bool = True) -> AsyncI
     """
     telemetry = Telemetry()
     with _owning(settings.data_dir):
-        embedder = open_embedder(settings, telemetry)
-        log = await open_log(settings)
-        try:
-            store = await open_store(settings)
+        async with open_models(settings, telemetry) as models:
+            log = await open_log(settings)
             try:
-                await _probe(embedder)
-                runtime = await _assemble(settings, telemetry, log, store, embedder)
-                async with _background(runtime, background):
-                    yield runtime
+                store = await open_store(settings)
+                try:
+                    await _probe(models.embedder)
+                    runtime = await _assemble(settings, telemetry, log, store, models)
+                    async with _background(runtime, background):
+                        yield runtime
+                    await runtime.embeddings.close()
+                finally:
+                    await store.close()
             finally:
-                await store.close()
-        finally:
-            await log.close()
-            await embedder.close()
+                await log.close()
 
 
 async def _probe(embedder: Embedder) -> None:
@@ -169,7 +189,7 @@ async def _probe(embedder: Embedder) -> None:
     try:
         async with asyncio.timeout(_PROBE_S):
             await embedder.ping()
-    except (EmbeddingError, TimeoutError) as exc:
+    except (ProviderError, TimeoutError) as exc:
         _log.warning("the embedding provider does not answer; new items will wait: %s", exc)
 
 
@@ -178,9 +198,10 @@ async def _assemble(
     telemetry: Telemetry,
     log: EventLog,
     store: VectorStore,
-    embedder: Embedder,
+    models: Models,
 ) -> Runtime:
-    await prepare(store, dim=settings.embedding_dim, embedder=embedder.name)
+    embedder = models.embedder.name
+    await prepare(store, dim=settings.embedding_dim, embedder=embedder)
     cursors = Cursors(store)
     offsets = await _offsets(cursors, log)
     changes, outcomes = open_changes(settings), Outcomes()
@@ -188,19 +209,25 @@ async def _assemble(
     items = ItemPoints(store, settings.embedding_dim, settings.filter_keys_max)
     await items.open(settings.filter_keys)
     profiles = Profiles(store, _STATES_CACHED)
-    terms = Terms(store, embedder)
+    embeddings = Embeddings(
+        models.embedder,
+        TextVectors(store, embedder),
+        batch_max=settings.provider_batch_max,
+        batch_tokens=settings.provider_batch_tokens,
+        parallel=settings.provider_concurrency,
+    )
     signals = Signals(store, settings.half_life_popularity_s)
     item_worker = ItemWorker(
-        log, items, signals, embedder, telemetry, settings.text_features, offsets.get("items", 0)
+        log, items, signals, embeddings, telemetry, settings.text_features, offsets.get("items", 0)
     )
     applier = Applier(
-        log, states, items, terms, signals, changes, outcomes, telemetry, settings.fold_rules
+        log, states, items, embeddings, signals, changes, outcomes, telemetry, settings.fold_rules
     )
     worker = Worker(
         log,
         applier,
         states,
-        terms,
+        embeddings,
         telemetry,
         offset=offsets.get("events", 0),
         batch_max=settings.batch_size,
@@ -210,11 +237,18 @@ async def _assemble(
         states,
         profiles,
         items,
-        terms,
-        open_profiler(settings),
+        embeddings,
+        open_profiler(models),
+        models.budget,
+        models.ledger,
         telemetry,
-        settings.text_features,
         worker.turn,
+        rules=PlanRules(
+            settings.profile_events, settings.profile_interval_s, settings.profile_min_interval_s
+        ),
+        text_features=settings.text_features,
+        half_life_s=settings.half_life_long_s,
+        concurrency=settings.profile_concurrency,
     )
     item_worker.ready = worker.items_ready
     changes.subscribe(lambda change: refresher.due((change.tenant, change.user_id)))
@@ -223,13 +257,13 @@ async def _assemble(
         telemetry=telemetry,
         log=log,
         store=store,
-        embedder=embedder,
+        models=models,
         changes=changes,
         outcomes=outcomes,
         states=states,
         items=items,
         profiles=profiles,
-        terms=terms,
+        embeddings=embeddings,
         signals=signals,
         cursors=cursors,
         item_worker=item_worker,
@@ -263,6 +297,7 @@ async def _background(runtime: Runtime, start: bool) -> AsyncIterator[None]:
         runtime.item_worker.run,
         runtime.item_worker.run_retries,
         runtime.refresher.run,
+        runtime.refresher.run_asking,
         runtime.run_checkpoints,
     ]
     tasks = [asyncio.create_task(job(), name=job.__qualname__) for job in jobs]

@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -33,6 +34,10 @@ _HTTP_URL = r"https?://[^\s/:]+(:[^\s/:@]*@[^\s/:]+)?(:\d+)?(/\S*)?"
 _ALIASES: Final = {
     "RECSVC_PROVIDER_BASE_URL": ("HOLYSHEEP_BASE_URL", "OPENAI_BASE_URL"),
     "RECSVC_PROVIDER_API_KEY": ("HOLYSHEEP_API_KEY", "OPENAI_API_KEY"),
+}
+_EXAMPLES: Final = {
+    "event_weights": '{"view": 0.5}',
+    "prices": '{"my-model": [0.28, 0.42]}',
 }
 _PASSWORD = re.compile(r"//[^/@\s]*@")
 _OUTSIDE = {"RECSVC_API_KEY", "RECSVC_TEST_QDRANT_URL"}
@@ -100,17 +105,59 @@ class Settings(BaseSettings):
         description="Sent to the provider. Also read from `HOLYSHEEP_API_KEY` and "
         "`OPENAI_API_KEY`.",
     )
+    provider_api_key_file: Path | None = Field(
+        None,
+        description="A file with the key, or with JSON `{api_key, expires_at}`; read again on 401 "
+        "and before the key ends.",
+    )
+    provider_api_key_command: str | None = Field(
+        None,
+        description="A command that prints the key (or such JSON); run without a shell, again on "
+        "401 and before the key ends.",
+    )
     provider_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(
-        5.0, description="Total time one provider call may take, in seconds."
+        5.0, description="Time that one request to a provider may take, in seconds."
+    )
+    provider_deadline_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        20.0, description="Time that a call may take with all its retries and waits, in seconds."
     )
     provider_max_retries: Annotated[int, Field(ge=0, le=10)] = Field(
         3, description="Further tries of a provider call that may succeed later."
     )
     provider_concurrency: Annotated[int, Field(ge=1, le=100)] = Field(
-        10, description="Provider calls under way at once."
+        10, description="Provider calls under way at once; fewer while it answers 429."
+    )
+    provider_requests_per_minute: Annotated[float, Field(ge=1)] | None = Field(
+        None, description="Requests a minute to a provider; unset: no limit of ours."
+    )
+    provider_tokens_per_minute: Annotated[float, Field(ge=1)] | None = Field(
+        None, description="Tokens a minute sent to a provider; unset: no limit of ours."
     )
     provider_batch_max: Annotated[int, Field(ge=1, le=2048)] = Field(
         256, description="Texts in one embedding request."
+    )
+    provider_batch_tokens: Annotated[int, Field(ge=1)] = Field(
+        100_000, description="Tokens in one embedding request, about."
+    )
+    models_file: Path | None = Field(
+        None,
+        description="TOML table of providers, and of models by purpose with failover and prices; "
+        "takes the place of the single provider above. See docs/providers.md.",
+    )
+    prices: Annotated[Mapping[str, Any], NoDecode] = Field(
+        default_factory=dict,
+        description="JSON object of model to `[in, out]`, dollars per million tokens, or "
+        '`"unknown"`; added to the built-in list. A model without a price is refused.',
+    )
+    budget_day_usd: Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description="Dollars a day (UTC) for LLM calls; then the offline profiler takes over.",
+    )
+    budget_user_day_usd: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Dollars a day for LLM calls about one user."
+    )
+    budget_stops_embeddings: bool = Field(
+        False, description="Whether embeddings count against the day's budget, and stop with it."
     )
     embedding_model: str = Field(
         "text-embedding-3-small", min_length=1, description="Asked of the provider by name."
@@ -122,6 +169,30 @@ class Settings(BaseSettings):
         "auto",
         description="What embeds without a provider. `auto`: wordllama where it is installed "
         "(the extra `local`), else hashed n-grams.",
+    )
+    profile_model: str = Field(
+        "deepseek-v3.2",
+        min_length=1,
+        description="Makes the profiles, asked of the provider by name. `counter`: no model, "
+        "profiles are counted.",
+    )
+    summary_model: str | None = Field(
+        None, description="Summarises older events; unset: the profile's model."
+    )
+    profile_events: Annotated[int, Field(ge=1)] = Field(
+        10, description="New events after which the model is asked for a user's profile again."
+    )
+    profile_interval_s: Annotated[float, Field(ge=0)] = Field(
+        600.0, description="... or this long after a new event, in seconds."
+    )
+    profile_min_interval_s: Annotated[float, Field(ge=0)] = Field(
+        15.0, description="The least time between two such calls for one user, in seconds."
+    )
+    profile_concurrency: Annotated[int, Field(ge=1, le=100)] = Field(
+        4, description="Users whose profile is asked for at once."
+    )
+    half_life_profile_s: Annotated[float, Field(gt=0)] = Field(
+        30 * DAY_S, description="Half-life of the profile's share in the blend, in seconds."
     )
     profile_weight: Annotated[float, Field(ge=0, le=1)] = Field(
         0.3, description="Share of the profile in the blend; a request can override it."
@@ -192,15 +263,16 @@ class Settings(BaseSettings):
         pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
         return {name: kind for name, _, kind in pairs}
 
-    @field_validator("event_weights", mode="before")
+    @field_validator("event_weights", "prices", mode="before")
     @classmethod
-    def _read_object(cls, value: object) -> object:
+    def _read_object(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
             return value
         try:
             return json.loads(value)
         except ValueError as exc:
-            raise ValueError('a JSON object is accepted, such as {"view": 0.5}') from exc
+            example = _EXAMPLES[str(info.field_name)]
+            raise ValueError(f"a JSON object is accepted, such as {example}") from exc
 
     @field_validator("provider_api_key", "qdrant_api_key", mode="before")
     @classmethod

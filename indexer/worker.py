@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from indexer.apply import Applier
 from indexer.domain.events import item_ref, ref_text, text_ref
-from indexer.errors import unforeseen
+from indexer.embedding import Embeddings
+from indexer.errors import ProviderError, ProviderUnavailable, unforeseen
 from indexer.ports import EventLog, EventRecord
 from indexer.progress import Progress
-from indexer.stores.terms import Terms
 from indexer.stores.users import UserStates
 from indexer.telemetry import Telemetry
 
@@ -20,6 +20,7 @@ __all__ = ["Worker"]
 _log = logging.getLogger(__name__)
 
 _RETRY_MIN_S, _RETRY_MAX_S = 0.1, 5.0
+_TEXTS_RETRY_MAX_S = 1.0  # what is then asked of a provider that is away, its breaker decides
 _SWEEP_S = 15.0
 _REFS_AT_ONCE = 100
 
@@ -36,15 +37,15 @@ class Worker:
         log: EventLog,
         applier: Applier,
         states: UserStates,
-        terms: Terms,
+        embeddings: Embeddings,
         telemetry: Telemetry,
         *,
         offset: int,
         batch_max: int,
         flush_interval_s: float,
     ) -> None:
-        self._log, self._applier, self._states, self._terms = log, applier, states, terms
-        self._telemetry = telemetry
+        self._log, self._applier, self._states = log, applier, states
+        self._embeddings, self._telemetry = embeddings, telemetry
         self._batch_max, self._flush_interval_s = batch_max, flush_interval_s
         self._wake = asyncio.Event()
         self._wake.set()
@@ -91,19 +92,11 @@ class Worker:
                 continue
             tenant = next(iter(self._texts))[0]
             texts = [text for t, text in self._texts if t == tenant][:_REFS_AT_ONCE]
-            try:
-                known = await self._terms.vectors_of_most(tenant, texts)
-            except Exception as exc:  # noqa: BLE001 - counted, and tried again
-                self._telemetry.count("failures", "texts")
-                _log.warning("%d search texts wait: %s", len(self._texts), exc)
+            if await self._embed_texts(tenant, texts):
+                pause_s = _RETRY_MIN_S
+            else:
                 await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _RETRY_MAX_S)
-                continue
-            pause_s = _RETRY_MIN_S
-            self._telemetry.count("failures", "refused_texts", n=len(texts) - len(known))
-            for text in texts:
-                self._texts.pop((tenant, text), None)
-            self._refs_ready(tenant, [text_ref(text) for text in known])
+                pause_s = min(2 * pause_s, _TEXTS_RETRY_MAX_S)
 
     async def run_sweeps(self) -> None:
         """Look after all that waits, now and then: it makes up for whatever was missed."""
@@ -114,6 +107,26 @@ class Worker:
                 self._telemetry.count("failures", "sweep")
                 _log.warning("sweep failed: %s", exc, exc_info=unforeseen(exc))
             await asyncio.sleep(_SWEEP_S)
+
+    async def _embed_texts(self, tenant: str, texts: Sequence[str]) -> bool:
+        """Embed search texts; False where some are to be tried again."""
+        try:
+            results = await self._embeddings.each(texts)
+        except Exception as exc:  # noqa: BLE001 - counted, and tried again
+            self._telemetry.count("failures", "texts")
+            _log.warning("search texts wait: %s", exc, exc_info=unforeseen(exc))
+            return False
+        failed = {text: exc for text, exc in results.items() if isinstance(exc, ProviderError)}
+        away = [text for text, exc in failed.items() if isinstance(exc, ProviderUnavailable)]
+        if refused := len(failed) - len(away):
+            self._telemetry.count("failures", "refused_texts", n=refused)
+        if away:
+            self._telemetry.count("failures", "texts")
+            _log.debug("%d search texts wait: %s", len(away), failed[away[0]])
+        for text in results.keys() - set(away):
+            self._texts.pop((tenant, text), None)
+        self._refs_ready(tenant, [text_ref(text) for text in results if text not in failed])
+        return not away
 
     async def _catch_up(self) -> None:
         while True:

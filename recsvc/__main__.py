@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +15,8 @@ from rich.table import Table
 from indexer.cli import clean_exit, log_to_stderr, settings_or_exit
 from indexer.domain.ids import DEFAULT_TENANT
 from indexer.errors import SettingsError
+from indexer.provider.choices import model_table
+from indexer.provider.ledger import read_usage
 from recsvc.security import SCOPES, Keyring
 
 __all__ = ["main"]
@@ -77,6 +81,23 @@ def bench(
 
     with clean_exit():
         report = run_bench(events=events, users=users, items=items, quiet=as_json)
+    if as_json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        report.print(Console())
+
+
+@app.command()
+def costs(as_json: AsJson = False) -> None:
+    """Show what model calls cost: today, this month, and at other models' prices."""
+    from recsvc.costs import cost_report, month_start
+
+    settings = settings_or_exit()
+    now = time.time()
+    with clean_exit():
+        table = model_table(settings, os.environ)
+        usage, events = read_usage(settings.data_dir, month_start(now))
+    report = cost_report(usage, events, table.prices, now)
     if as_json:
         print(json.dumps(report.as_dict(), indent=2))
     else:

@@ -2,9 +2,10 @@
 
     q = (1 - p) * ((1 - s) * long + s * short) + p * profile
 
-Each part is of unit length; p is the profile's share, and s the short-term taste's, which fades
-with the time since the last event. The score of an item x (unit length) is the cosine
-``q . x / |q|``: linear in every part, so that it can be taken apart exactly (explain.py).
+Each part is of unit length; p is the profile's share, which fades with the profile's age, and s
+the short-term taste's, which fades with the time since the last event. The score of an item x
+(unit length) is the cosine ``q . x / |q|``: linear in every part, so that it can be taken apart
+exactly (explain.py).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class BlendRules:
     short_weight: float
     half_life_long_s: float
     half_life_short_s: float
+    half_life_profile_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ def blend(state: UserState, profile: Profile | None, rules: BlendRules, now: flo
     """Blend a user's taste and profile; None where nothing is liked. ``now``: unix seconds."""
     if not state.has_taste or state.long.vector is None:
         return None
-    share = rules.profile_weight if profile is not None and profile.vector is not None else 0.0
+    share = 0.0
+    if profile is not None and profile.vector is not None:
+        since_s = max(0.0, now - profile.updated_at)
+        share = rules.profile_weight * decay(since_s, rules.half_life_profile_s)
     age_s = max(0.0, now - state.reference_s)
     fading = 0.0
     if state.short.vector is not None and not state.short.cancelled:

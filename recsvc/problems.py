@@ -72,8 +72,8 @@ _STATUS: Final[Mapping[type[errors.RecsvcError], tuple[int, str]]] = {
     errors.LogError: (503, "Service Unavailable"),
     errors.StoreUnavailable: (503, "Service Unavailable"),
     errors.StoreError: (500, "Internal Server Error"),
-    errors.EmbeddingUnavailable: (503, "Service Unavailable"),
-    errors.EmbeddingError: (502, "Bad Gateway"),
+    errors.ProviderUnavailable: (503, "Service Unavailable"),
+    errors.ProviderError: (502, "Bad Gateway"),
 }
 
 

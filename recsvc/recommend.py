@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from indexer.domain.ids import item_point
 from indexer.domain.profile import Profile, term_text
 from indexer.domain.state import UserState
 from indexer.domain.vectors import Vector
-from indexer.errors import EmbeddingError, FieldError, InvalidInput, ItemNotEmbedded, NotFound
+from indexer.errors import FieldError, InvalidInput, ItemNotEmbedded, NotFound, ProviderError
 from indexer.ports import UserChange
 from indexer.runtime import Runtime
 from recsvc.blend import Blend, BlendRules, Part, blend, mix
@@ -62,12 +63,14 @@ class Recommender:
     def __init__(self, runtime: Runtime, cache: AnswerCache | None) -> None:
         settings = runtime.settings
         self._runtime, self._cache = runtime, cache
+        self._text_timeout_s = settings.provider_timeout_s
         self._candidates = Candidates(runtime.store, runtime.items, runtime.signals)
         self._rules = BlendRules(
             settings.profile_weight,
             settings.short_weight,
             settings.half_life_long_s,
             settings.half_life_short_s,
+            settings.half_life_profile_s,
         )
         self._seen_points: LRUCache[tuple[str, str], tuple[tuple[int, int] | None, frozenset[str]]]
         self._seen_points = LRUCache(_SEEN_CACHED)
@@ -137,7 +140,9 @@ class Recommender:
         if state is None:
             return await self._popular(UserState(tenant, user_id), options)
         profile = await runtime.profiles.get(tenant, user_id)
-        version = self._version(state, profile)
+        runtime.refresher.touch((tenant, user_id))
+        missing = runtime.refresher.missing((tenant, user_id), profile, state.event_count)
+        version = (*self._version(state, profile), *missing)
         if self._cache is not None:
             cached = self._cache.get(tenant, user_id, version, options)
             if cached is not None:
@@ -148,7 +153,7 @@ class Recommender:
         query = blend(state, profile, rules, time.time())
         if query is None:
             return await self._popular(state, options)
-        answer = await self._personal(state, profile, query, rules, options)
+        answer = await self._personal(state, profile, query, rules, options, missing)
         if self._cache is not None:
             self._cache.put(tenant, user_id, version, options, answer)
         return answer
@@ -167,6 +172,7 @@ class Recommender:
         query: Blend,
         rules: BlendRules,
         options: Options,
+        missing: Sequence[str],
     ) -> dict[str, Any]:
         wanted = await self._wanted(state.tenant, options, self._seen(state, options))
         found = await self._candidates.nearest(query.vector, wanted)
@@ -174,10 +180,13 @@ class Recommender:
         if options.explain:
             parts = await self._user_parts(state, profile, query, rules)
         listed = await self._listed(state.tenant, found, parts, options, rest="history")
-        missing_profile = rules.profile_weight > 0.0 and query.profile == 0.0
+        if rules.profile_weight == 0.0:
+            missing = []  # nothing of it was asked for
+        elif not missing and query.profile == 0.0:
+            missing = ["profile"]
         return {
             **self._user_head(state, "personal"),
-            "degraded": ["profile"] if missing_profile else [],
+            "degraded": list(missing),
             "items": listed,
             "next_cursor": next_cursor(wanted.start, options.limit, len(found)),
         }
@@ -258,15 +267,15 @@ class Recommender:
         items = await self._runtime.items.vectors(
             state.tenant, [item_id for ref in refs if (item_id := ref_item(ref)) is not None]
         )
-        texts = await self._runtime.terms.known(
-            state.tenant, [text for ref in refs if (text := ref_text(ref)) is not None]
+        texts = await self._runtime.embeddings.known(
+            [text for ref in refs if (text := ref_text(ref)) is not None]
         )
         vectors = {ref_of_item(item_id): vector for item_id, vector in items.items()}
         vectors.update((text_ref(text), vector) for text, vector in texts.items())
         parts = event_parts(state, query, vectors, rules)
         if profile is not None and query.profile:
             names = [term_text(term) for term in profile.weights]
-            terms = await self._runtime.terms.known(state.tenant, names)
+            terms = await self._runtime.embeddings.known(names)
             parts += profile_parts(profile, query, terms)
         return parts
 
@@ -287,8 +296,9 @@ class Recommender:
         text = session.text
         try:
             texts = [*(name for name, _, _ in wanted), *([text] if text else [])]
-            terms = await self._runtime.terms.vectors(tenant, texts, keep=False)
-        except EmbeddingError:
+            async with asyncio.timeout(self._text_timeout_s):
+                terms = await self._runtime.embeddings.vectors(texts, keep=False)
+        except (ProviderError, TimeoutError):
             names = [*(["weights"] if wanted else []), *(["text"] if text else [])]
             return parts, degraded + names
         if text:

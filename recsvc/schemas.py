@@ -302,7 +302,8 @@ class ProfileOut(BaseModel):
     summary: str
     model: str
     updated_at: float
-    cost_usd: float
+    cost_usd: float | None = Field(description="Of making it, in dollars; null: price unknown.")
+    evidence: dict[str, list[str]] = Field(description="The events behind a weight, by its key.")
 
 
 class UserOut(BaseModel):
@@ -337,5 +338,7 @@ class Stats(BaseModel):
     success_rate: float
     queue_depth: int
     steps: dict[str, dict[str, float]]
-    provider: list[dict[str, Any]]
+    provider: list[dict[str, Any]] = Field(description="Calls, tokens, dollars since the start.")
+    providers: list[dict[str, Any]] = Field(description="Breakers and limits of each endpoint.")
+    costs: dict[str, Any] = Field(description="Today and this month, and the budget.")
     failures: dict[str, int]

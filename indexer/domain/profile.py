@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -12,23 +13,38 @@ from indexer.domain.state import Entry
 from indexer.domain.taste import decay
 from indexer.domain.vectors import Vector, unit_or_none
 
-__all__ = ["Evidence", "Profile", "count_weights", "profile_vector", "term_text"]
+__all__ = [
+    "COUNTER",
+    "Evidence",
+    "Memory",
+    "Profile",
+    "count_weights",
+    "profile_vector",
+    "term_text",
+]
+
+
+COUNTER: Final = "counter"
+"""The name of the profiler that needs no model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One recent event with the facets of its item."""
+    """One recent event with what is known of its item: facets, and the title; or a search."""
 
     entry: Entry
-    facets: tuple[str, ...]
+    facets: tuple[str, ...] = ()
+    title: str = ""
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What a profiler says of a user; weights in [-1, 1], bigger is more liked.
 
-    ``user_version``: the version of the user state it was made from. ``updated_at``: unix
-    seconds. ``vector``: unit length, ``(d,) float32``; None where the weights give no direction.
+    ``user_version``, ``event_count``: of the user state it was made from. ``updated_at``: unix
+    seconds. ``evidence``: the event ids behind a term, where the profiler names them.
+    ``vector``: unit length, ``(d,) float32``; None where the weights give no direction.
     """
 
     weights: Mapping[str, float]
@@ -36,8 +52,18 @@ class Profile:
     model: str
     user_version: int
     updated_at: float
-    cost_usd: float = 0.0
+    cost_usd: float | None = 0.0
+    event_count: int = 0
+    evidence: Mapping[str, Sequence[str]] = field(default_factory=dict)
     vector: Vector | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A model's summary of a user's older events, and which of the window it covers."""
+
+    summary: str = ""
+    event_ids: frozenset[str] = frozenset()
 
 
 def count_weights(

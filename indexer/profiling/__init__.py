@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from indexer.ports import Profiler
-from indexer.settings import Settings
+from indexer.profiling.llm import LlmProfiler
+from indexer.provider import Models
 
 __all__ = ["open_profiler"]
 
 
-def open_profiler(settings: Settings) -> Profiler:
-    """Make the profiler that the settings choose."""
-    from indexer.profiling.counter import CounterProfiler
-
-    return CounterProfiler(settings.half_life_long_s)
+def open_profiler(models: Models) -> LlmProfiler | None:
+    """Make the profiler that asks a model; None where none is set up and profiles are counted."""
+    if models.profile is None:
+        return None
+    return LlmProfiler(models.profile, models.summary or models.profile)

@@ -6,19 +6,34 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
-from indexer.domain.events import ref_item
+from indexer.domain.events import ref_item, ref_text
 from indexer.domain.items import facets
-from indexer.domain.profile import Evidence, Profile, profile_vector, term_text
-from indexer.domain.state import UserState
-from indexer.errors import unforeseen
-from indexer.ports import Profiler
+from indexer.domain.profile import (
+    COUNTER,
+    Evidence,
+    Memory,
+    Profile,
+    profile_vector,
+    term_text,
+)
+from indexer.domain.state import Entry, UserState
+from indexer.embedding import Embeddings
+from indexer.errors import BudgetSpent, ProviderError, ProviderUnavailable, unforeseen
+from indexer.profiling.counter import count_profile
+from indexer.profiling.llm import LlmProfiler
+from indexer.profiling.parse import Draft
+from indexer.profiling.plan import PlanRules, next_ask
+from indexer.profiling.schedule import Schedule
+from indexer.provider.budget import Budget
+from indexer.provider.ledger import Ledger
 from indexer.stores.items import FEATURE_PREFIX, ItemPoints
 from indexer.stores.points import equals
 from indexer.stores.profiles import Profiles
-from indexer.stores.terms import Terms
 from indexer.stores.users import UserKey, UserStates
 from indexer.telemetry import Telemetry
 
@@ -26,19 +41,23 @@ __all__ = ["ProfileRefresher"]
 
 _log = logging.getLogger(__name__)
 
-_SETTLE_S = 1.0
-_RETRY_S = 10.0
-_REST_FACTOR = 9.0
-_DUE_MAX = 100_000
+_SETTLE_S: Final = 1.0
+_RETRY_S: Final = 10.0
+_AWAY_S: Final = 2.0
+_REST_FACTOR: Final = 9.0
+_LEFT_S: Final = 60.0
+_USERS_MAX: Final = 100_000
 _SHARES_CACHED, _SHARES_TTL_S = 10_000, 300.0
+_FOREIGN_MAX: Final = 40
 
 
 class ProfileRefresher:
     """Refreshes the profiles of users whose state has changed.
 
-    A user becomes due with an event and is refreshed a second later, once, however many events
-    came meanwhile. Between two users it rests nine times as long as the first one took, so that
-    profiles never take more than a tenth of the process.
+    A second after an event, once however many came meanwhile, a user's profile is counted, if no
+    model has made one; and it is decided when to ask the model, if there is one (plan.py). The
+    counting rests nine times as long as it works, so that it never takes more than a tenth of the
+    process; the asking is bounded by the number of users asked about at once.
     """
 
     def __init__(
@@ -46,85 +65,246 @@ class ProfileRefresher:
         states: UserStates,
         profiles: Profiles,
         items: ItemPoints,
-        terms: Terms,
-        profiler: Profiler,
+        embeddings: Embeddings,
+        llm: LlmProfiler | None,
+        budget: Budget,
+        ledger: Ledger,
         telemetry: Telemetry,
-        text_features: frozenset[str],
         turn: asyncio.Lock,
+        *,
+        rules: PlanRules,
+        text_features: frozenset[str],
+        half_life_s: float,
+        concurrency: int,
     ) -> None:
-        self._turn = turn
-        self._states, self._profiles, self._items, self._terms = states, profiles, items, terms
-        self._profiler, self._telemetry = profiler, telemetry
-        self._text_features = text_features
-        self._due: dict[UserKey, float] = {}
-        self._wake = asyncio.Event()
+        self._states, self._profiles, self._items = states, profiles, items
+        self._embeddings, self._llm = embeddings, llm
+        self._budget, self._ledger, self._telemetry = budget, ledger, telemetry
+        self._turn, self._rules = turn, rules
+        self._text_features, self._half_life_s = text_features, half_life_s
+        self._concurrency = concurrency
+        self._counting, self._asking = Schedule(time.time), Schedule(time.time)
+        self._to_count, self._to_ask = asyncio.Event(), asyncio.Event()
+        self._since: LRUCache[UserKey, float] = LRUCache(_USERS_MAX)
+        self._not_before: LRUCache[UserKey, float] = LRUCache(_USERS_MAX)
+        self._incomplete: LRUCache[UserKey, bool] = LRUCache(_USERS_MAX)
         self._shares: TTLCache[tuple[str, str], float] = TTLCache(_SHARES_CACHED, _SHARES_TTL_S)
 
     def due(self, key: UserKey) -> None:
-        """Have a user's profile refreshed soon; beyond 100,000 waiting users, at the next event."""
-        if key not in self._due and len(self._due) < _DUE_MAX:
-            self._due[key] = time.monotonic() + _SETTLE_S
-            self._wake.set()
+        """Note that a user has changed."""
+        now = time.time()
+        self._since.setdefault(key, now)
+        self._counting.add(key, now + _SETTLE_S)
+        self._to_count.set()
+
+    def touch(self, key: UserKey) -> None:
+        """Note that a user is looking at recommendations, and is asked about before others."""
+        if self._llm is not None:
+            self._asking.touch(key)
 
     def drop(self, key: UserKey) -> None:
         """Forget that a user is due."""
-        self._due.pop(key, None)
+        self._counting.drop(key)
+        self._asking.drop(key)
+        self._since.pop(key, None)
+
+    def missing(self, key: UserKey, profile: Profile | None, event_count: int) -> list[str]:
+        """Name what a user's profile lacks because of the model or its budget."""
+        if self._llm is None:
+            return []
+        if self._budget.state(*key) == "spent":
+            return ["profile", "budget"]
+        behind = profile is None or profile.model == COUNTER or profile.event_count < event_count
+        return ["profile"] if behind and not self._llm.well else []
 
     async def run(self) -> None:
-        """Refresh due users until cancelled."""
+        """Count profiles, and plan when to ask, until cancelled."""
         while True:
-            await self._wake.wait()
-            while self._due:
-                key, at = next(iter(self._due.items()))
-                await asyncio.sleep(max(0.0, at - time.monotonic()))
-                if self._due.pop(key, None) is None:
-                    continue
-                start = time.perf_counter()
-                await self._try(key)
-                await asyncio.sleep(_REST_FACTOR * (time.perf_counter() - start))
-            self._wake.clear()
+            key = await _next(self._counting, self._to_count)
+            start = time.perf_counter()
+            try:
+                await self._count_and_plan(key)
+            except Exception as exc:  # noqa: BLE001 - counted; one profile must not end all others
+                self._failed(self._counting, key, exc)
+            finally:
+                self._counting.done(key)
+            await asyncio.sleep(_REST_FACTOR * (time.perf_counter() - start))
 
-    async def _try(self, key: UserKey) -> None:
-        try:
-            with self._telemetry.timed("profile"):
-                await self._refresh(key)
-        except Exception as exc:  # noqa: BLE001 - counted; one profile must not end all others
-            self._telemetry.count("failures", "profile")
-            _log.warning("a profile waits: %s", exc, exc_info=unforeseen(exc))
-            self._due[key] = time.monotonic() + _RETRY_S
+    async def run_asking(self) -> None:
+        """Ask the model about users who are due until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._concurrency if self._llm is not None else 0):
+                group.create_task(self._ask_on())
+            await asyncio.Event().wait()
 
-    async def _refresh(self, key: UserKey) -> None:
-        tenant, user_id = key
-        state = await self._states.get(tenant, user_id)
+    async def _ask_on(self) -> None:
+        while True:
+            key = await _next(self._asking, self._to_ask)
+            try:
+                await self._try_asking(key)
+            except Exception as exc:  # noqa: BLE001 - counted; one profile must not end all others
+                self._failed(self._asking, key, exc)
+            finally:
+                self._asking.done(key)
+
+    def _failed(self, schedule: Schedule, key: UserKey, exc: Exception) -> None:
+        self._telemetry.count("failures", "profile")
+        _log.warning("a profile waits: %s", exc, exc_info=unforeseen(exc))
+        schedule.add(key, time.time() + _RETRY_S)
+
+    async def _count_and_plan(self, key: UserKey) -> None:
+        state, profile = await self._states.get(*key), await self._profiles.get(*key)
         if state is None:
             return
+        counted = profile is None or profile.model == COUNTER
+        incomplete = self._incomplete.pop(key, False)
+        if counted and (profile is None or profile.user_version != state.version or incomplete):
+            with self._telemetry.timed("profile"):
+                await self._count(state)
+        elif incomplete and profile is not None:
+            await self._store(key, profile)
+        if self._llm is not None:
+            self._plan(state, profile)
+
+    def _plan(self, state: UserState, profile: Profile | None) -> None:
+        key, now = (state.tenant, state.user_id), time.time()
+        at = next_ask(state, profile, self._rules, self._since.get(key, now), now)
+        if at is not None:
+            self._asking.add(key, max(at, self._not_before.get(key, 0.0)))
+            self._to_ask.set()
+
+    async def _count(self, state: UserState) -> None:
         evidence = await self._evidence(state)
         terms = {term for one in evidence for term in one.facets}
-        weights = await self._profiler.weigh(evidence, await self._shares_of(tenant, sorted(terms)))
-        texts = {term: term_text(term) for term in weights}
-        vectors = await self._terms.vectors(tenant, list(texts.values()))
-        known = {term: vectors[text] for term, text in texts.items()}
+        shares = await self._shares_of(state.tenant, sorted(terms))
+        draft = count_profile(evidence, shares, self._half_life_s)
+        await self._put(state, draft, COUNTER, 0.0)
+        self._telemetry.count("profiles", "counted")
+
+    async def _try_asking(self, key: UserKey) -> None:
+        assert self._llm is not None
+        if not self._llm.worth_asking:
+            self._asking.add(key, time.time() + _AWAY_S)
+            return
+        try:
+            with self._telemetry.timed("profile_llm"):
+                await self._ask(self._llm, key)
+        except BudgetSpent:
+            self._telemetry.count("profiles", "over_budget")
+            self._leave(key)
+        except ProviderUnavailable as exc:
+            self._telemetry.count("profiles", "unavailable")
+            _log.debug("a profile waits for its model: %s", exc)
+            self._asking.add(key, time.time() + _AWAY_S)
+        except ProviderError as exc:
+            self._telemetry.count("profiles", f"unusable_{exc.fault}")
+            _log.info("a model's answer is left aside: %s", exc)
+            self._leave(key)
+
+    def _leave(self, key: UserKey) -> None:
+        """Do not ask about a user again for a minute, whatever happens."""
+        self._not_before[key] = time.time() + _LEFT_S
+        self._asking.add(key, time.time() + _LEFT_S)
+
+    async def _ask(self, llm: LlmProfiler, key: UserKey) -> None:
+        state = await self._states.get(*key)
+        if state is None:
+            return
+        now = time.time()
+        memory = await self._profiles.memory(*key)
+        if not memory.event_ids.isdisjoint(state.retracted):
+            memory = Memory()  # it speaks of an event that was taken back
+        evidence = await self._evidence(state)
+        memory, cost = await self._remember(llm, key, evidence, memory, now)
+        made = await llm.weigh(
+            key, evidence, memory, lambda terms: self._occurring(key[0], terms), now
+        )
+        total = None if cost is None or made.cost_usd is None else cost + made.cost_usd
+        await self._put(state, made.draft, made.model, total)
+        self._since.pop(key, None)
+        self._telemetry.count("profiles", "asked")
+
+    async def _remember(
+        self,
+        llm: LlmProfiler,
+        key: UserKey,
+        evidence: Sequence[Evidence],
+        memory: Memory,
+        now: float,
+    ) -> tuple[Memory, float | None]:
+        """Bring the summary of older events up to date; without it, the newest are told alone."""
+        try:
+            summed, cost = await llm.remember(key, evidence, memory, now)
+        except BudgetSpent:
+            raise
+        except ProviderError as exc:
+            self._telemetry.count("profiles", f"unsummarised_{exc.fault}")
+            return memory, 0.0
+        if summed is not memory:
+            async with self._turn:
+                if await self._known(key):
+                    await self._profiles.put_memory(*key, summed)
+        return summed, cost
+
+    async def _put(
+        self, state: UserState, draft: Draft, model: str, cost_usd: float | None
+    ) -> None:
         profile = Profile(
-            weights=weights,
-            summary=_summary(weights),
-            model=self._profiler.model,
+            weights=draft.weights,
+            summary=draft.summary,
+            model=model,
             user_version=state.version,
             updated_at=time.time(),
-            vector=profile_vector(weights, known),
+            cost_usd=cost_usd,
+            event_count=state.event_count,
+            evidence=draft.evidence,
         )
+        await self._store((state.tenant, state.user_id), profile)
+
+    async def _store(self, key: UserKey, profile: Profile) -> None:
+        """Embed a profile's terms and write it; what cannot be embedded now is done later."""
+        texts = {term: term_text(term) for term in profile.weights}
+        found = await self._embeddings.each(list(texts.values()))
+        known = {
+            term: vector
+            for term, text in texts.items()
+            if not isinstance(vector := found[text], ProviderError)
+        }
+        if any(isinstance(one, ProviderUnavailable) for one in found.values()):
+            self._incomplete[key] = True
+            self._counting.add(key, time.time() + _RETRY_S)
+        whole = replace(profile, vector=profile_vector(profile.weights, known))
         async with self._turn:
-            if await self._states.get(tenant, user_id) is not None:  # else it was erased meanwhile
-                await self._profiles.put(tenant, user_id, profile)
+            if await self._known(key):
+                await self._profiles.put(*key, whole)
+
+    async def _known(self, key: UserKey) -> bool:
+        """Whether a user is still there; of one erased meanwhile nothing is kept."""
+        if await self._states.get(*key) is not None:
+            return True
+        await self._ledger.forget_user(*key)
+        return False
 
     async def _evidence(self, state: UserState) -> list[Evidence]:
-        entries = [(entry, ref_item(entry.ref)) for entry in state.window]
-        item_ids = sorted({item_id for _, item_id in entries if item_id is not None})
-        features = await self._items.features(state.tenant, item_ids)
-        return [
-            Evidence(entry, tuple(facets(features[item_id], self._text_features)))
-            for entry, item_id in entries
-            if item_id in features
-        ]
+        item_ids = {item_id for e in state.window if (item_id := ref_item(e.ref)) is not None}
+        features = await self._items.features(state.tenant, sorted(item_ids))
+        return [one for entry in state.window if (one := self._one(entry, features)) is not None]
+
+    def _one(self, entry: Entry, features: Mapping[str, Mapping[str, object]]) -> Evidence | None:
+        item_id = ref_item(entry.ref)
+        if item_id is None:
+            return Evidence(entry, query=ref_text(entry.ref) or "")
+        known = features.get(item_id)
+        if known is None:
+            return None
+        title = next((v for n, v in known.items() if n in self._text_features and v), "")
+        return Evidence(entry, tuple(facets(known, self._text_features)), str(title))
+
+    async def _occurring(self, tenant: str, terms: set[str]) -> set[str]:
+        """Return those ``feature=value`` terms that occur in the catalogue."""
+        asked = sorted(terms)[:_FOREIGN_MAX]
+        shares = await self._shares_of(tenant, asked)
+        return {term for term, share in shares.items() if share > 0.0}
 
     async def _shares_of(self, tenant: str, terms: Sequence[str]) -> dict[str, float]:
         """How much of the catalogue has each term; 0 for features that are not indexed."""
@@ -141,11 +321,15 @@ class ProfileRefresher:
         return shares
 
 
-def _summary(weights: Mapping[str, float]) -> str:
-    liked = [term.partition("=")[2] for term, weight in weights.items() if weight > 0][:5]
-    avoided = [term.partition("=")[2] for term, weight in weights.items() if weight < 0][:3]
-    parts = [
-        f"likes {', '.join(liked)}" if liked else "",
-        avoided and f"avoids {', '.join(avoided)}",
-    ]
-    return "; ".join(str(part) for part in parts if part)
+async def _next(schedule: Schedule, wake: asyncio.Event) -> UserKey:
+    """Wait for the next user who is due."""
+    while True:
+        wake.clear()
+        key = schedule.take()
+        if key is not None:
+            return key
+        try:
+            async with asyncio.timeout(schedule.wait_s()):
+                await wake.wait()
+        except TimeoutError:
+            continue

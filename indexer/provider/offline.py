@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.domain.vectors import Vector, unit
-from indexer.errors import SettingsError
+from indexer.errors import ProviderError, SettingsError
 from indexer.telemetry import Telemetry
 
 __all__ = ["OfflineEmbedder", "wordllama_installed"]
@@ -45,6 +45,8 @@ def wordllama_installed() -> bool:
 class OfflineEmbedder:
     """An `Embedder` on this machine's processor, some thousand texts a second."""
 
+    paid = False
+
     def __init__(self, dim: int, *, meaning: bool, telemetry: Telemetry) -> None:
         self._dim, self._telemetry = dim, telemetry
         self._model = _load_wordllama() if meaning and dim >= 2 * _MEANING_DIM else None
@@ -53,9 +55,9 @@ class OfflineEmbedder:
         kind = "wordllama-hashed" if self._model is not None else "hashed"
         self.name = f"offline-{kind}-1/{dim}"
 
-    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+    async def embed(self, texts: Sequence[str]) -> list[Vector | ProviderError]:
         """See `Embedder.embed`. Works in short bursts, so that others get their turn."""
-        vectors: list[Vector] = []
+        vectors: list[Vector | ProviderError] = []
         for start in range(0, len(texts), _CHUNK):
             if start:
                 await asyncio.sleep(0)

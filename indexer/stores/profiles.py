@@ -7,7 +7,7 @@ from cachetools import LRUCache
 from qdrant_client import models
 
 from indexer.domain.ids import point_id
-from indexer.domain.profile import Profile
+from indexer.domain.profile import Memory, Profile
 from indexer.ports import VectorStore
 from indexer.stores.points import point, vector_of
 from indexer.stores.schema import PROFILES
@@ -44,6 +44,8 @@ class Profiles:
             "cost_usd": profile.cost_usd,
             "user_version": profile.user_version,
             "updated_at": profile.updated_at,
+            "event_count": profile.event_count,
+            "evidence": profile.evidence,
         }
         vectors = {} if profile.vector is None else {"profile": profile.vector}
         payload = {"tenant": tenant, "user_id": user_id, "profile": orjson.dumps(fields).decode()}
@@ -51,15 +53,34 @@ class Profiles:
         self._writes += 1
         self._cache[tenant, user_id] = profile
 
+    async def memory(self, tenant: str, user_id: str) -> Memory:
+        """Return the summary of a user's older events, empty where there is none."""
+        records = await self._store.retrieve(PROFILES, [_memory_point(tenant, user_id)])
+        if not records:
+            return Memory()
+        fields = orjson.loads((records[0].payload or {})["memory"])
+        return Memory(fields["summary"], frozenset(fields["event_ids"]))
+
+    async def put_memory(self, tenant: str, user_id: str, memory: Memory) -> None:
+        """Write the summary of a user's older events."""
+        fields = {"summary": memory.summary, "event_ids": sorted(memory.event_ids)}
+        payload = {"tenant": tenant, "user_id": user_id, "memory": orjson.dumps(fields).decode()}
+        await self._store.upsert(PROFILES, [point(_memory_point(tenant, user_id), {}, payload)])
+
     async def delete(self, tenant: str, user_id: str) -> None:
-        """Forget a profile."""
-        await self._store.delete(PROFILES, [_point(tenant, user_id)])
+        """Forget a profile and the summary."""
+        points = [_point(tenant, user_id), _memory_point(tenant, user_id)]
+        await self._store.delete(PROFILES, points)
         self._writes += 1
         self._cache.pop((tenant, user_id), None)
 
 
 def _point(tenant: str, user_id: str) -> str:
     return point_id("profile", tenant, user_id)
+
+
+def _memory_point(tenant: str, user_id: str) -> str:
+    return point_id("memory", tenant, user_id)
 
 
 def _decode(record: models.Record) -> Profile:

@@ -1,40 +1,40 @@
-"""Vectors of short texts (facet terms, searches), each embedded once; and the cursors.
+"""Vectors of texts, each embedded once; and the cursors.
 
-Texts are kept as hashes only: a search can be personal, its vector is all that is needed.
+A text is kept as a hash of itself and the embedder's name (model and dimension) only: a search can
+be personal, and its vector is all that is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from cachetools import LRUCache
 from qdrant_client import models
 
 from indexer.domain.ids import point_id
 from indexer.domain.vectors import Vector
-from indexer.embedding import embed_each
-from indexer.errors import EmbeddingError
-from indexer.ports import Embedder, VectorStore
+from indexer.ports import VectorStore
 from indexer.stores.points import point, upsert_paced, vector_of
 from indexer.stores.schema import TERMS
 
-__all__ = ["Cursors", "Terms"]
+__all__ = ["Cursors", "TextVectors"]
 
 _CACHED = 4_096
 _CURSORS = point_id("meta", "", "cursors")
 
 
-class Terms:
-    """Text vectors by tenant: from memory, from the store, or embedded now and kept."""
+class TextVectors:
+    """Vectors by text, from memory or from the store."""
 
-    def __init__(self, store: VectorStore, embedder: Embedder) -> None:
+    def __init__(self, store: VectorStore, embedder: str) -> None:
         self._store, self._embedder = store, embedder
-        self._cache: LRUCache[tuple[str, str], Vector] = LRUCache(_CACHED)
+        self._cache: LRUCache[str, Vector] = LRUCache(_CACHED)
 
-    async def known(self, tenant: str, texts: Sequence[str]) -> dict[str, Vector]:
+    async def known(self, texts: Iterable[str]) -> dict[str, Vector]:
         """Return the unit vectors of those of ``texts`` that were embedded before."""
-        found = {t: self._cache[tenant, t] for t in texts if (tenant, t) in self._cache}
-        missing = {_point(tenant, text): text for text in texts if text not in found}
+        texts = list(texts)
+        found = {text: self._cache[text] for text in texts if text in self._cache}
+        missing = {self._point(text): text for text in texts if text not in found}
         if missing:
             for record in await self._store.retrieve(
                 TERMS, list(missing), with_payload=False, with_vectors=True
@@ -42,48 +42,19 @@ class Terms:
                 vector = vector_of(record, "content")
                 if vector is not None:
                     text = missing[str(record.id)]
-                    found[text] = self._cache[tenant, text] = vector
+                    found[text] = self._cache[text] = vector
         return found
 
-    async def vectors(
-        self, tenant: str, texts: Sequence[str], *, keep: bool = True
-    ) -> dict[str, Vector]:
-        """Return the unit vectors of ``texts``; without ``keep``, new ones stay in memory only.
+    async def keep(self, vectors: Mapping[str, Vector]) -> None:
+        """Store vectors for good."""
+        points = [
+            point(self._point(text), {"content": vector}, {}) for text, vector in vectors.items()
+        ]
+        await upsert_paced(self._store, TERMS, points)
+        self._cache.update(vectors)
 
-        Raises:
-            EmbeddingError: a text is new and cannot be embedded.
-        """
-        found = await self.known(tenant, texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        if missing:
-            vectors = await self._embedder.embed(missing)
-            fresh = dict(zip(missing, vectors, strict=True))
-            found = {**found, **await self._keep(tenant, fresh, store=keep)}
-        return found
-
-    async def vectors_of_most(self, tenant: str, texts: Sequence[str]) -> dict[str, Vector]:
-        """Return the unit vectors of those of ``texts`` that the provider does not refuse.
-
-        Raises:
-            EmbeddingUnavailable: a text is new and the provider away.
-        """
-        found = await self.known(tenant, texts)
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        results = zip(missing, await embed_each(self._embedder, missing), strict=True)
-        fresh = {text: v for text, v in results if not isinstance(v, EmbeddingError)}
-        return {**found, **await self._keep(tenant, fresh)}
-
-    async def _keep(
-        self, tenant: str, vectors: Mapping[str, Vector], *, store: bool = True
-    ) -> Mapping[str, Vector]:
-        if store:
-            points = [
-                point(_point(tenant, text), {"content": vector}, {"tenant": tenant})
-                for text, vector in vectors.items()
-            ]
-            await upsert_paced(self._store, TERMS, points)
-        self._cache.update({(tenant, text): vector for text, vector in vectors.items()})
-        return vectors
+    def _point(self, text: str) -> str:
+        return point_id("text", self._embedder, text)
 
 
 class Cursors:
@@ -106,7 +77,3 @@ class Cursors:
         await self._store.upsert(
             TERMS, [models.PointStruct(id=_CURSORS, vector={}, payload=payload)]
         )
-
-
-def _point(tenant: str, text: str) -> str:
-    return point_id("term", tenant, text)

@@ -1,8 +1,9 @@
 """A stand-in for an OpenAI-compatible provider, as slow as the seed measured its own.
 
-Embeddings are hashed n-grams, so that similar texts have similar vectors; chat replies are an
-empty JSON object. Latencies are drawn from triangular distributions in milliseconds
-(min, typical, max), which are the figures of the seed document.
+Embeddings are hashed n-grams, so that similar texts have similar vectors; chat replies weigh the
+feature values in the prompt by how often they occur. Latencies are drawn from triangular
+distributions in milliseconds (min, typical, max), which are the figures of the seed document.
+Parts of the requests can be answered with 429 and 500 instead.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import numpy as np
 import orjson
 import uvicorn
 from starlette.applications import Starlette
@@ -32,11 +34,14 @@ CHAT_MS: Final = (32.0, 41.0, 78.0)
 
 
 class StandIn:
-    """The provider; ``calls`` counts requests by path."""
+    """The provider; ``calls`` counts requests by path. ``refused``: the share answered 429,
+    ``broken``: 500.
+    """
 
     def __init__(self, port: int, seed: int = 0) -> None:
         self.port = port
         self.calls: Counter[str] = Counter()
+        self.refused = self.broken = 0.0
         self._random = random.Random(seed)
         self._embedders: dict[int, OfflineEmbedder] = {}
 
@@ -62,6 +67,8 @@ class StandIn:
 
     async def _embeddings(self, request: Request) -> Response:
         self.calls["embeddings"] += 1
+        if (fault := self._fault()) is not None:
+            return fault
         body = orjson.loads(await request.body())
         texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
         dim = body.get("dimensions", 1536)
@@ -71,7 +78,7 @@ class StandIn:
             self._wait(EMBEDDING_MS), self._embedders[dim].embed(texts)
         )
         rows = [
-            {"index": index, "embedding": base64.b64encode(vector.tobytes()).decode()}
+            {"index": index, "embedding": base64.b64encode(np.asarray(vector).tobytes()).decode()}
             for index, vector in enumerate(vectors)
         ]
         tokens = sum(len(text) // 4 + 1 for text in texts)
@@ -79,15 +86,45 @@ class StandIn:
 
     async def _chat(self, request: Request) -> Response:
         self.calls["chat"] += 1
+        if (fault := self._fault()) is not None:
+            return fault
         body = orjson.loads(await request.body())
         await self._wait(CHAT_MS)
-        message = {"role": "assistant", "content": "{}"}
-        return _json({"model": body["model"], "choices": [{"index": 0, "message": message}]})
+        told = body["messages"][-1]["content"]
+        text = _weights(told) if "response_format" in body else "likes what was bought of late"
+        message = {"role": "assistant", "content": text}
+        usage = {"prompt_tokens": len(told) // 4, "completion_tokens": len(text) // 4}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        return _json({"model": body["model"], "choices": choices, "usage": usage})
+
+    def _fault(self) -> Response | None:
+        draw = self._random.random()
+        if draw < self.refused:
+            return _json({"error": {"message": "too many requests"}}, 429)
+        if draw < self.refused + self.broken:
+            return _json({"error": {"message": "something broke"}}, 500)
+        return None
 
     async def _wait(self, latency_ms: tuple[float, float, float]) -> None:
         least, typical, most = latency_ms
         await asyncio.sleep(self._random.triangular(least, most, typical) / 1e3)
 
 
-def _json(body: object) -> Response:
-    return Response(orjson.dumps(body), media_type="application/json")
+def _weights(told: str) -> str:
+    """Weigh each feature value in a prompt by the share of the events that have it."""
+    events = orjson.loads(told)["events"]
+    seen: Counter[str] = Counter()
+    for event in events:
+        for name, values in event.get("item", {}).items():
+            if name != "title":
+                every = values if isinstance(values, list) else [values]
+                seen.update(f"{name}={value}" for value in every)
+    weights = [
+        {"key": key, "weight": round(n / len(events), 3), "evidence": []}
+        for key, n in seen.most_common(10)
+    ]
+    return orjson.dumps({"weights": weights, "summary": "a shopper"}).decode()
+
+
+def _json(body: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")

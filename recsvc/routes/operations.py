@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from indexer.errors import RecsvcError
 from indexer.runtime import Runtime
+from recsvc.costs import cost_report, month_start
 from recsvc.schemas import Stats
 from recsvc.state import Admin, ServiceDep, json_response
 
@@ -47,6 +48,8 @@ async def stats(service: ServiceDep, key: Admin) -> Response:
         "queue_depth": await runtime.worker.depth(),
         "steps": telemetry.percentiles(),
         "provider": _provider(runtime),
+        "providers": [endpoint.state() for endpoint in runtime.models.endpoints.values()],
+        "costs": await _costs(runtime),
         "failures": {name: int(n) for (name,), n in telemetry.by_labels("failures").items()},
     }
     return json_response(body)
@@ -65,7 +68,7 @@ async def healthz(service: ServiceDep) -> Response:
 async def readyz(service: ServiceDep) -> Response:
     """Answer 200 when every part answers, else 503 with the reason of each that does not.
 
-    The embedding provider may be away: known items go on, new ones wait.
+    The providers may be away: known items go on, new ones wait, and profiles are counted.
     """
     runtime = service.runtime
     log, store, embedder = await asyncio.gather(
@@ -73,7 +76,13 @@ async def readyz(service: ServiceDep) -> Response:
     )
     workers = "; ".join(runtime.failed) or "ok"
     ready = log == store == workers == "ok"
-    parts = {"event_log": log, "store": store, "workers": workers, "embedder": embedder}
+    parts = {
+        "event_log": log,
+        "store": store,
+        "workers": workers,
+        "embedder": embedder,
+        "profiler": runtime.profiler_state(),
+    }
     return json_response({"ready": ready, "parts": parts}, 200 if ready else 503)
 
 
@@ -99,13 +108,33 @@ async def _ping(ping: Callable[[], Awaitable[None]]) -> str:
 
 
 def _provider(runtime: Runtime) -> list[dict[str, Any]]:
-    calls = runtime.telemetry.by_labels("provider_calls")
-    tokens = runtime.telemetry.by_labels("provider_tokens")
+    """What each model was asked since the start."""
+    telemetry = runtime.telemetry
+    tokens, costs = telemetry.by_labels("provider_tokens"), telemetry.by_labels("provider_cost_usd")
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
-    for (purpose, model, outcome), n in calls.items():
+    for (*kind, outcome), n in telemetry.by_labels("provider_calls").items():
+        purpose, provider, model = key = tuple(kind)
         row = rows.setdefault(
-            (purpose, model), {"purpose": purpose, "model": model, "calls": {}, "tokens": 0}
+            key, {"purpose": purpose, "provider": provider, "model": model, "calls": {}}
         )
         row["calls"][outcome] = int(n)
-        row["tokens"] = int(tokens.get((purpose, model), 0))
+        row["tokens_in"] = int(tokens.get((*key, "in"), 0))
+        row["tokens_out"] = int(tokens.get((*key, "out"), 0))
+        row["tokens"] = row["tokens_in"] + row["tokens_out"]
+        row["cost_usd"] = costs.get(key, 0.0)
     return list(rows.values())
+
+
+async def _costs(runtime: Runtime) -> dict[str, Any]:
+    """What the ledger tells of today and this month, and how the budget stands."""
+    models, now = runtime.models, time.time()
+    since = month_start(now)
+    usage, events = await models.ledger.usage(since), await models.ledger.events(since)
+    report = cost_report(usage, events, models.table.prices, now)
+    budget = {
+        "day_usd": models.budget.day_usd,
+        "user_day_usd": models.budget.user_day_usd,
+        "spent_usd": models.budget.spent(),
+        "state": models.budget.state(),
+    }
+    return {**report.as_dict(), "budget": budget}

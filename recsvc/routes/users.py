@@ -83,7 +83,8 @@ async def erase_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Respo
     left = await runtime.log.user_events(key.tenant, user_id, after=-1, limit=1)
     state = await runtime.states.get(key.tenant, user_id)
     profile = await runtime.profiles.get(key.tenant, user_id)
-    verified = not left and state is None and profile is None
+    billed = await runtime.models.ledger.knows_user(key.tenant, user_id)
+    verified = not left and state is None and profile is None and not billed
     return json_response({"user_id": user_id, "events": erased, "verified": verified})
 
 
@@ -111,6 +112,7 @@ def _shown(state: UserState, profile: Profile | None, vectors: bool) -> dict[str
             "model": profile.model,
             "updated_at": profile.updated_at,
             "cost_usd": profile.cost_usd,
+            "evidence": profile.evidence,
         },
         "recent": [_recent(entry, state) for entry in reversed(state.window)],
     }

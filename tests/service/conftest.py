@@ -63,5 +63,6 @@ def open_over_provider(
         provider_base_url=provider.url,
         provider_max_retries=0,
         provider_timeout_s=2.0,
+        profile_model="counter",
         embedding_dim=64,
     )

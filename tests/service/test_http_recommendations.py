@@ -399,7 +399,7 @@ async def test_a_profile_appears_after_the_events_and_shows_in_the_reasons(shop:
     profile = await shop.profile(user)
     assert profile["weights"]["category=kitchen"] > 0
     assert all(-1 <= weight <= 1 for weight in profile["weights"].values())
-    assert set(profile) == {"weights", "summary", "model", "updated_at", "cost_usd"}
+    assert set(profile) == {"weights", "summary", "model", "updated_at", "cost_usd", "evidence"}
     answer = await shop.recommend(user, explain=True)
     assert answer["degraded"] == []
     features = {

@@ -38,4 +38,4 @@ async def test_a_provider_that_is_away_does_not_stop_the_start(
         async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
             ready = await client.get("/readyz")
     assert ready.status_code == 200
-    assert "EmbeddingUnavailable" in ready.json()["parts"]["embedder"]
+    assert "ProviderUnavailable" in ready.json()["parts"]["embedder"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from domain_cases import DAY_S, NOBODY, RULES, VECTORS, event, folded, histories, retraction
@@ -16,7 +18,7 @@ A, B, C = (VECTORS[f"item:{name}"] for name in "abc")
 
 
 def rules(profile: float = 0.3, short: float = 0.5) -> BlendRules:
-    return BlendRules(profile, short, RULES.half_life_long_s, RULES.half_life_short_s)
+    return BlendRules(profile, short, RULES.half_life_long_s, RULES.half_life_short_s, math.inf)
 
 
 def profile_of(vector: np.ndarray | None) -> Profile:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from domain_cases import DAY_S, RULES, VECTORS, event, folded, histories, unit_vectors
@@ -30,7 +32,7 @@ def profile_of(weights: dict[str, float]) -> Profile:
 
 
 def rules(profile: float = 0.3, short: float = 0.5) -> BlendRules:
-    return BlendRules(profile, short, RULES.half_life_long_s, RULES.half_life_short_s)
+    return BlendRules(profile, short, RULES.half_life_long_s, RULES.half_life_short_s, math.inf)
 
 
 def parts_of(state: UserState, profile: Profile, query: Blend, how: BlendRules) -> list[Part]:

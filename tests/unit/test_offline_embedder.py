@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from indexer.domain.vectors import Vector
-from indexer.provider import open_embedder
+from indexer.provider import open_offline_embedder
 from indexer.provider.offline import OfflineEmbedder, _Rotation
 from indexer.settings import load_settings
 from indexer.telemetry import Telemetry
@@ -141,4 +141,4 @@ def test_the_rotation_spreads_a_single_dimension_over_all():
 )
 def test_the_settings_choose(choice: str, name: str):
     settings = load_settings(offline_embedder=choice, provider_base_url=None)
-    assert open_embedder(settings, Telemetry()).name == name
+    assert open_offline_embedder(settings, Telemetry()).name == name

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 import pytest
 from domain_cases import DAY_S, unit_vectors
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 
 from indexer.domain.profile import Evidence, count_weights, profile_vector, term_text
 from indexer.domain.state import Entry
-from indexer.profiling.counter import CounterProfiler
+from indexer.profiling.counter import count_profile
 
 TERMS = ["category=books", "category=toys", "tags=new", "tags=sale"]
 VECTORS = unit_vectors(TERMS)
@@ -105,9 +103,9 @@ def test_what_cancels_out_gives_no_weights():
 
 def test_the_counting_profiler_counts():
     found = [evidence(2.0, "category=books"), evidence(-1.0, "category=toys", at=DAY_S)]
-    weighed = asyncio.run(CounterProfiler(30 * DAY_S).weigh(found, {}))
-    assert weighed == count_weights(found, {}, 30 * DAY_S)
-    assert CounterProfiler.model == "counter"
+    draft = count_profile(found, {}, 30 * DAY_S)
+    assert draft.weights == count_weights(found, {}, 30 * DAY_S)
+    assert draft.summary == "likes books; avoids toys"
 
 
 @pytest.mark.parametrize(

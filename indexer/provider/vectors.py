@@ -1,0 +1,96 @@
+"""Reads the reply to an embedding request, trusting nothing in it. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from indexer.domain.vectors import Vector, unit
+from indexer.errors import InvalidVector, ProviderUnavailable
+
+__all__ = ["TEXT_FAULTS", "read_vectors"]
+
+TEXT_FAULTS: Final = frozenset({"not_finite", "zero_vector", "no_vector"})
+"""What is wrong with one row only: its text may be the reason. Among many it is not tried again
+as it is, but in halves."""
+
+
+_DATE = re.compile(r"[-@](\d{4}-\d\d-\d\d|\d{8})$")
+
+
+def read_vectors(reply: Mapping[str, Any], texts: int, dim: int, model: str) -> list[Vector]:
+    """Return the rows in the order of the request, each checked and of unit length.
+
+    Raises:
+        ProviderUnavailable: ``fault`` names what is wrong; another try is worth it unless the
+            provider is set up for other vectors than these.
+    """
+    _check_model(reply.get("model"), model)
+    data = reply.get("data")
+    if not isinstance(data, list):
+        raise ProviderUnavailable("the provider's reply has no list of data", fault="no_data")
+    if len(data) != texts:
+        fault = "missing_rows" if len(data) < texts else "extra_rows"
+        raise ProviderUnavailable(
+            f"the provider sent {len(data)} rows for {texts} texts", fault=fault
+        )
+    rows: dict[int, Vector] = {}
+    for place, row in enumerate(data):
+        index = row.get("index", place) if isinstance(row, dict) else None
+        if type(index) is not int or index in rows or not 0 <= index < texts:
+            raise ProviderUnavailable(
+                f"the provider's row {place} has index {index!r} of {texts}", fault="bad_index"
+            )
+        where = f"the provider's row {index}"
+        rows[index] = _checked(row.get("embedding"), dim, where, alone=texts == 1)
+    return [rows[index] for index in range(texts)]
+
+
+def _check_model(answered: object, asked: str) -> None:
+    """Gateways add a maker, a tag or a date to a model's name; any other name is another model."""
+    if not isinstance(answered, str) or not answered or _plain(answered) == _plain(asked):
+        return
+    raise ProviderUnavailable(
+        f"the provider answered with model {answered[:80]!r}, asked was {asked!r}",
+        fault="wrong_model",
+        again=False,
+    )
+
+
+def _plain(model: str) -> str:
+    name = model.lower().rstrip("/").rpartition("/")[2].removesuffix(":latest")
+    return _DATE.sub("", name)
+
+
+def _checked(embedding: object, dim: int, where: str, *, alone: bool) -> Vector:
+    try:
+        numbers = _numbers(embedding)
+        if len(numbers) != dim:
+            raise ProviderUnavailable(
+                f"{where} has {len(numbers)} dimensions, the settings want {dim}",
+                fault="wrong_dimension",
+                again=False,
+            )
+        return unit(numbers, dim, where)
+    except InvalidVector as exc:
+        fault = "zero_vector" if "zero" in str(exc) else "not_finite"
+        raise ProviderUnavailable(str(exc), fault=fault, again=alone) from exc
+    except (ValueError, TypeError) as exc:
+        message = f"{where} is no vector: {exc}"
+        raise ProviderUnavailable(message, fault="no_vector", again=alone) from exc
+
+
+def _numbers(embedding: object) -> Sequence[float] | np.ndarray[Any, np.dtype[np.float32]]:
+    if isinstance(embedding, list):
+        return embedding
+    if not isinstance(embedding, str):
+        raise ValueError(f"it is a {type(embedding).__name__}")
+    try:
+        return np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4")
+    except (binascii.Error, ValueError) as exc:
+        raise ValueError(f"its base64 is broken: {exc}") from exc
