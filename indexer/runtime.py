@@ -31,7 +31,7 @@ from indexer.profiling import open_profiler
 from indexer.profiling.plan import PlanRules
 from indexer.profiling.refresh import ProfileRefresher
 from indexer.progress import Outcomes
-from indexer.provider import Models, open_models
+from indexer.provider import Models, check_models, open_models
 from indexer.settings import Settings
 from indexer.stores import open_store
 from indexer.stores.items import ItemPoints
@@ -166,6 +166,7 @@ async def open_runtime(settings: Settings, *, background: bool = True) -> AsyncI
     Raises:
         SettingsError, SchemaMismatch, DataDirInUse, StoreError, LogError: with what to do.
     """
+    check_models(settings)
     telemetry = Telemetry()
     with _owning(settings.data_dir):
         async with open_models(settings, telemetry) as models:

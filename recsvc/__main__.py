@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -15,7 +16,7 @@ from rich.table import Table
 from indexer.cli import clean_exit, log_to_stderr, settings_or_exit
 from indexer.domain.ids import DEFAULT_TENANT
 from indexer.errors import SettingsError
-from indexer.provider.choices import model_table
+from indexer.provider.choices import price_list
 from indexer.provider.ledger import read_usage
 from recsvc.security import SCOPES, Keyring
 
@@ -74,17 +75,53 @@ def bench(
     events: Annotated[int, typer.Option(min=100, help="Events to play.")] = 10_000,
     users: Annotated[int, typer.Option(min=1, max=1000, help="Concurrent users.")] = 100,
     items: Annotated[int, typer.Option(min=100, help="Items in the catalogue.")] = 1_000,
+    outage_s: Annotated[
+        float, typer.Option(min=2.0, max=600.0, help="How long the provider is away, seconds.")
+    ] = 20.0,
     as_json: AsJson = False,
 ) -> None:
     """Measure the whole service against a stand-in provider with the seed's latencies."""
     from recsvc.bench import run_bench
 
     with clean_exit():
-        report = run_bench(events=events, users=users, items=items, quiet=as_json)
+        report = run_bench(
+            events=events, users=users, items=items, outage_s=outage_s, quiet=as_json
+        )
     if as_json:
         print(json.dumps(report.as_dict(), indent=2))
     else:
         report.print(Console())
+
+
+@app.command("bench-provider")
+def bench_provider(
+    target: Annotated[
+        list[str], typer.Option(help="BASE_URL,MODEL[,KEY_VARIABLE]; repeat to compare.")
+    ],
+    purpose: Annotated[
+        Literal["embedding", "profile"], typer.Option(help="Which calls to make.")
+    ] = "embedding",
+    calls: Annotated[int, typer.Option(min=1, max=10_000, help="Calls to each target.")] = 50,
+    concurrency: Annotated[int, typer.Option(min=1, max=100, help="Calls at once.")] = 5,
+    timeout_s: Annotated[float, typer.Option(min=0.1, help="Time a call may take.")] = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare endpoints and models by latency, success, cost and dimension, with real calls."""
+    from recsvc.bench.providers import bench_providers, parse_target, print_reports
+
+    settings = settings_or_exit()
+    with clean_exit():
+        targets = [parse_target(one, os.environ) for one in target]
+        prices = price_list(settings)
+    reports = asyncio.run(
+        bench_providers(
+            targets, purpose, prices, calls=calls, concurrency=concurrency, timeout_s=timeout_s
+        )
+    )
+    if as_json:
+        print(json.dumps([one.as_dict() for one in reports], indent=2))
+    else:
+        print_reports(reports, Console())
 
 
 @app.command()
@@ -95,9 +132,9 @@ def costs(as_json: AsJson = False) -> None:
     settings = settings_or_exit()
     now = time.time()
     with clean_exit():
-        table = model_table(settings, os.environ)
+        prices = price_list(settings)
         usage, events = read_usage(settings.data_dir, month_start(now))
-    report = cost_report(usage, events, table.prices, now)
+    report = cost_report(usage, events, prices, now)
     if as_json:
         print(json.dumps(report.as_dict(), indent=2))
     else:

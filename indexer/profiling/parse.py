@@ -23,6 +23,7 @@ __all__ = ["Claim", "Draft", "Vocabulary", "claims_of", "clean_text", "read_answ
 SUMMARY_MAX: Final = 300
 _WEIGHTS_MAX: Final = 20
 _CLAIMS_MAX: Final = 200
+_REPAIRED_MAX, _OPENED_MAX = 16_000, 1_000
 _KEY_MAX: Final = 128
 _PHRASE_WORDS_MAX, _PHRASE_MAX, _PHRASES_MAX = 4, 40, 5
 _PHRASE_WEIGHT_MAX: Final = 0.5
@@ -61,11 +62,10 @@ class Vocabulary:
         self._by_value: dict[str, list[str]] = {}
         self._words: set[str] = set()
         for term in terms:
-            name, _, value = term.partition("=")
+            value = term.partition("=")[2]
             self._terms[_plain(term)] = term
             self._by_value.setdefault(_plain(value), []).append(term)
             self._words.update(_WORD.findall(value.casefold()))
-            self._words.update(_WORD.findall(name.casefold()))
 
     def term(self, key: str) -> str | None:
         """Return the term that ``key`` means, however it is written; a value may stand alone."""
@@ -100,7 +100,7 @@ def read_answer(text: str) -> Mapping[str, Any]:
         if isinstance(loaded, dict):
             return loaded
     if "{" in inner:
-        repaired = repair_json(inner, return_objects=True, skip_json_loads=True)
+        repaired = _repaired(inner[:_REPAIRED_MAX])
         if isinstance(repaired, dict) and repaired:
             return repaired
     raise ProviderError("the model's answer is no JSON object", fault="no_json")
@@ -116,7 +116,7 @@ def claims_of(answer: Mapping[str, Any]) -> list[Claim]:
     evidence = answer.get("evidence")
     if isinstance(evidence, Mapping):
         found = [Claim(c.key, c.weight, c.evidence or _ids(evidence.get(c.key))) for c in found]
-    return found[:_CLAIMS_MAX]
+    return [claim for claim in found if _encodable(claim.key)][:_CLAIMS_MAX]
 
 
 def settle(
@@ -159,6 +159,24 @@ def clean_text(text: object, most: int) -> str:
         return ""
     printable = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(printable.split())[:most]
+
+
+def _repaired(text: str) -> object:
+    if text.count("{") + text.count("[") > _OPENED_MAX:
+        return None  # the time to repair grows with the square of the depth
+    try:
+        return repair_json(text, return_objects=True, skip_json_loads=True)
+    except (ValueError, RecursionError):  # nested too deeply
+        return None
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text is one: half of a surrogate pair, which JSON can spell, is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _entry(entry: object) -> Iterator[Claim]:

@@ -13,13 +13,14 @@ __all__ = ["PlanRules", "next_ask"]
 _FIRST_EVENTS: Final = 3
 _FIRST_WEIGHT: Final = 3.0
 _FIRST_WAIT_S: Final = 3.0
+_WEIGHT_MAX: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRules:
     """``events`` new ones, or ``interval_s`` after one; never within ``min_interval_s``.
 
-    Events of great weight count for more: a purchase for three clicks.
+    Events of great weight count for more, up to double.
     """
 
     events: int
@@ -44,9 +45,17 @@ def next_ask(
         if state.event_count < _FIRST_EVENTS and weight < _FIRST_WEIGHT:
             return None
         return min(now, first_due) + _FIRST_WAIT_S
+    earliest = profile.updated_at + rules.min_interval_s
+    if state.window and _taken_back(state, profile):
+        return earliest
     if not fresh:
         return None
-    earliest = profile.updated_at + rules.min_interval_s
-    if max(float(fresh), weight) >= rules.events:
+    if min(weight, _WEIGHT_MAX * fresh) >= rules.events:
         return earliest
     return max(earliest, first_due + rules.interval_s)
+
+
+def _taken_back(state: UserState, profile: Profile) -> bool:
+    """Whether a profile rests on events that were retracted since."""
+    shown = {event_id for ids in profile.evidence.values() for event_id in ids}
+    return state.event_count < profile.event_count or not shown.isdisjoint(state.retracted)

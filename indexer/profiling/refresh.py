@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -45,7 +46,8 @@ _SETTLE_S: Final = 1.0
 _RETRY_S: Final = 10.0
 _AWAY_S: Final = 2.0
 _REST_FACTOR: Final = 9.0
-_LEFT_S: Final = 60.0
+_LEFT_S, _LEFT_MAX_S = 60.0, 86_400.0
+_NO_TEXT: Final = "no_text"
 _USERS_MAX: Final = 100_000
 _SHARES_CACHED, _SHARES_TTL_S = 10_000, 300.0
 _FOREIGN_MAX: Final = 40
@@ -87,6 +89,8 @@ class ProfileRefresher:
         self._to_count, self._to_ask = asyncio.Event(), asyncio.Event()
         self._since: LRUCache[UserKey, float] = LRUCache(_USERS_MAX)
         self._not_before: LRUCache[UserKey, float] = LRUCache(_USERS_MAX)
+        self._left_s: LRUCache[UserKey, float] = LRUCache(_USERS_MAX)
+        self._erased_at: LRUCache[UserKey, float] = LRUCache(_USERS_MAX)
         self._incomplete: LRUCache[UserKey, bool] = LRUCache(_USERS_MAX)
         self._shares: TTLCache[tuple[str, str], float] = TTLCache(_SHARES_CACHED, _SHARES_TTL_S)
 
@@ -103,7 +107,8 @@ class ProfileRefresher:
             self._asking.touch(key)
 
     def drop(self, key: UserKey) -> None:
-        """Forget that a user is due."""
+        """Forget a user; of what is under way about them, nothing will be kept."""
+        self._erased_at[key] = time.monotonic()
         self._counting.drop(key)
         self._asking.drop(key)
         self._since.pop(key, None)
@@ -153,32 +158,34 @@ class ProfileRefresher:
         schedule.add(key, time.time() + _RETRY_S)
 
     async def _count_and_plan(self, key: UserKey) -> None:
+        begun = time.monotonic()
         state, profile = await self._states.get(*key), await self._profiles.get(*key)
         if state is None:
             return
-        counted = profile is None or profile.model == COUNTER
+        counted = profile is None or profile.model == COUNTER or not state.window
         incomplete = self._incomplete.pop(key, False)
         if counted and (profile is None or profile.user_version != state.version or incomplete):
             with self._telemetry.timed("profile"):
-                await self._count(state)
+                await self._count(state, begun)
         elif incomplete and profile is not None:
-            await self._store(key, profile)
-        if self._llm is not None:
-            self._plan(state, profile)
-
-    def _plan(self, state: UserState, profile: Profile | None) -> None:
-        key, now = (state.tenant, state.user_id), time.time()
-        at = next_ask(state, profile, self._rules, self._since.get(key, now), now)
+            await self._store(key, profile, begun)
+        at = self._when(state, profile) if self._llm is not None else None
         if at is not None:
-            self._asking.add(key, max(at, self._not_before.get(key, 0.0)))
+            self._asking.add(key, at)
             self._to_ask.set()
 
-    async def _count(self, state: UserState) -> None:
+    def _when(self, state: UserState, profile: Profile | None) -> float | None:
+        """Return when to ask about a user (unix seconds), or None: not yet."""
+        key, now = (state.tenant, state.user_id), time.time()
+        at = next_ask(state, profile, self._rules, self._since.get(key, now), now)
+        return None if at is None else max(at, self._not_before.get(key, 0.0))
+
+    async def _count(self, state: UserState, begun: float) -> None:
         evidence = await self._evidence(state)
         terms = {term for one in evidence for term in one.facets}
         shares = await self._shares_of(state.tenant, sorted(terms))
         draft = count_profile(evidence, shares, self._half_life_s)
-        await self._put(state, draft, COUNTER, 0.0)
+        await self._put(state, draft, COUNTER, 0.0, begun)
         self._telemetry.count("profiles", "counted")
 
     async def _try_asking(self, key: UserKey) -> None:
@@ -186,68 +193,87 @@ class ProfileRefresher:
         if not self._llm.worth_asking:
             self._asking.add(key, time.time() + _AWAY_S)
             return
+        begun = time.monotonic()
         try:
-            with self._telemetry.timed("profile_llm"):
-                await self._ask(self._llm, key)
+            await self._ask_if_due(self._llm, key, begun)
         except BudgetSpent:
             self._telemetry.count("profiles", "over_budget")
-            self._leave(key)
-        except ProviderUnavailable as exc:
-            self._telemetry.count("profiles", "unavailable")
-            _log.debug("a profile waits for its model: %s", exc)
-            self._asking.add(key, time.time() + _AWAY_S)
+            self._leave(key, _LEFT_S)
         except ProviderError as exc:
+            if isinstance(exc, ProviderUnavailable) and exc.fault != _NO_TEXT:
+                self._telemetry.count("profiles", "unavailable")
+                _log.debug("a profile waits for its model: %s", exc)
+                self._asking.add(key, time.time() + _AWAY_S)
+                return
             self._telemetry.count("profiles", f"unusable_{exc.fault}")
             _log.info("a model's answer is left aside: %s", exc)
-            self._leave(key)
+            self._left_s[key] = min(2.0 * self._left_s.get(key, _LEFT_S / 2.0), _LEFT_MAX_S)
+            self._leave(key, self._left_s[key])
+        finally:
+            if await self._gone(key, begun):
+                await self._ledger.forget_user(*key)
 
-    def _leave(self, key: UserKey) -> None:
-        """Do not ask about a user again for a minute, whatever happens."""
-        self._not_before[key] = time.time() + _LEFT_S
-        self._asking.add(key, time.time() + _LEFT_S)
+    def _leave(self, key: UserKey, wait_s: float) -> None:
+        """Do not ask about a user again for a while, whatever happens."""
+        self._not_before[key] = time.time() + wait_s
+        self._asking.add(key, time.time() + wait_s)
 
-    async def _ask(self, llm: LlmProfiler, key: UserKey) -> None:
-        state = await self._states.get(*key)
+    async def _ask_if_due(self, llm: LlmProfiler, key: UserKey, begun: float) -> None:
+        """Ask, unless there is a newer profile than when this was planned, and it will do."""
+        state, profile = await self._states.get(*key), await self._profiles.get(*key)
         if state is None:
             return
-        now = time.time()
-        memory = await self._profiles.memory(*key)
-        if not memory.event_ids.isdisjoint(state.retracted):
-            memory = Memory()  # it speaks of an event that was taken back
+        self._since.setdefault(key, time.time())
+        at = self._when(state, profile)
+        if at is None:
+            return
+        if at > time.time():
+            self._asking.add(key, at)
+            return
+        with self._telemetry.timed("profile_llm"):
+            await self._ask(llm, state, begun)
+        self._since.pop(key, None)
+        self._left_s.pop(key, None)
+        self._telemetry.count("profiles", "asked")
+
+    async def _ask(self, llm: LlmProfiler, state: UserState, begun: float) -> None:
+        key, now = (state.tenant, state.user_id), time.time()
         evidence = await self._evidence(state)
-        memory, cost = await self._remember(llm, key, evidence, memory, now)
+        memory, cost = await self._remember(llm, state, evidence, now, begun)
         made = await llm.weigh(
             key, evidence, memory, lambda terms: self._occurring(key[0], terms), now
         )
         total = None if cost is None or made.cost_usd is None else cost + made.cost_usd
-        await self._put(state, made.draft, made.model, total)
-        self._since.pop(key, None)
-        self._telemetry.count("profiles", "asked")
+        await self._put(state, made.draft, made.model, total, begun)
 
     async def _remember(
         self,
         llm: LlmProfiler,
-        key: UserKey,
+        state: UserState,
         evidence: Sequence[Evidence],
-        memory: Memory,
         now: float,
+        begun: float,
     ) -> tuple[Memory, float | None]:
         """Bring the summary of older events up to date; without it, the newest are told alone."""
+        key = (state.tenant, state.user_id)
+        cost: float | None = 0.0
+        kept = memory = await self._profiles.memory(*key)
+        if not kept.event_ids.isdisjoint(state.retracted):
+            memory = Memory()  # it speaks of an event that was taken back
         try:
-            summed, cost = await llm.remember(key, evidence, memory, now)
+            memory, cost = await llm.remember(key, evidence, memory, now)
         except BudgetSpent:
             raise
         except ProviderError as exc:
             self._telemetry.count("profiles", f"unsummarised_{exc.fault}")
-            return memory, 0.0
-        if summed is not memory:
+        if memory is not kept:
             async with self._turn:
-                if await self._known(key):
-                    await self._profiles.put_memory(*key, summed)
-        return summed, cost
+                if not await self._gone(key, begun):
+                    await self._profiles.put_memory(*key, memory)
+        return memory, cost
 
     async def _put(
-        self, state: UserState, draft: Draft, model: str, cost_usd: float | None
+        self, state: UserState, draft: Draft, model: str, cost_usd: float | None, begun: float
     ) -> None:
         profile = Profile(
             weights=draft.weights,
@@ -259,9 +285,9 @@ class ProfileRefresher:
             event_count=state.event_count,
             evidence=draft.evidence,
         )
-        await self._store((state.tenant, state.user_id), profile)
+        await self._store((state.tenant, state.user_id), profile, begun)
 
-    async def _store(self, key: UserKey, profile: Profile) -> None:
+    async def _store(self, key: UserKey, profile: Profile, begun: float) -> None:
         """Embed a profile's terms and write it; what cannot be embedded now is done later."""
         texts = {term: term_text(term) for term in profile.weights}
         found = await self._embeddings.each(list(texts.values()))
@@ -275,15 +301,12 @@ class ProfileRefresher:
             self._counting.add(key, time.time() + _RETRY_S)
         whole = replace(profile, vector=profile_vector(profile.weights, known))
         async with self._turn:
-            if await self._known(key):
+            if not await self._gone(key, begun):
                 await self._profiles.put(*key, whole)
 
-    async def _known(self, key: UserKey) -> bool:
-        """Whether a user is still there; of one erased meanwhile nothing is kept."""
-        if await self._states.get(*key) is not None:
-            return True
-        await self._ledger.forget_user(*key)
-        return False
+    async def _gone(self, key: UserKey, begun: float) -> bool:
+        """Whether a user was erased since ``begun`` (monotonic seconds), also if back since."""
+        return self._erased_at.get(key, -math.inf) >= begun or await self._states.get(*key) is None
 
     async def _evidence(self, state: UserState) -> list[Evidence]:
         item_ids = {item_id for e in state.window if (item_id := ref_item(e.ref)) is not None}

@@ -17,7 +17,7 @@ from indexer.provider.ledger import Ledger
 from indexer.settings import Settings
 from indexer.telemetry import Telemetry
 
-__all__ = ["Models", "open_models", "open_offline_embedder"]
+__all__ = ["Models", "check_models", "open_models", "open_offline_embedder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,16 @@ class Models:
     endpoints: dict[str, Endpoint]
     budget: Budget
     ledger: Ledger
+
+
+def check_models(settings: Settings) -> None:
+    """Refuse wrong settings before anything is opened.
+
+    Raises:
+        SettingsError: a provider, model, price or key is wrong or missing.
+    """
+    for spec in model_table(settings, os.environ).providers.values():
+        _source(spec)
 
 
 @asynccontextmanager

@@ -12,7 +12,15 @@ from indexer.errors import SettingsError
 from indexer.provider.prices import LIST_PRICES, Price, read_price
 from indexer.settings import Settings
 
-__all__ = ["PURPOSES", "Choice", "ModelTable", "ProviderSpec", "Purpose", "model_table"]
+__all__ = [
+    "PURPOSES",
+    "Choice",
+    "ModelTable",
+    "ProviderSpec",
+    "Purpose",
+    "model_table",
+    "price_list",
+]
 
 Purpose = Literal["embedding", "profile", "summary"]
 PURPOSES: Final[tuple[Purpose, ...]] = ("embedding", "profile", "summary")
@@ -81,7 +89,7 @@ def model_table(settings: Settings, environment: Mapping[str, str]) -> ModelTabl
     Raises:
         SettingsError: naming the entry, the value and what is accepted.
     """
-    prices = _prices(settings)
+    prices = price_list(settings)
     if settings.models_file is None:
         table = _of_settings(settings, prices)
     else:
@@ -90,7 +98,12 @@ def model_table(settings: Settings, environment: Mapping[str, str]) -> ModelTabl
     return table
 
 
-def _prices(settings: Settings) -> dict[str, Price | None]:
+def price_list(settings: Settings) -> dict[str, Price | None]:
+    """Return the built-in prices with those of the settings; None: declared unknown.
+
+    Raises:
+        SettingsError: a price is none.
+    """
     prices: dict[str, Price | None] = dict(LIST_PRICES)
     for model, value in settings.prices.items():
         prices[model] = _priced(value, f"RECSVC_PRICES, {model}")

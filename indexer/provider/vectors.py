@@ -13,7 +13,7 @@ import numpy as np
 from indexer.domain.vectors import Vector, unit
 from indexer.errors import InvalidVector, ProviderUnavailable
 
-__all__ = ["TEXT_FAULTS", "read_vectors"]
+__all__ = ["TEXT_FAULTS", "numbers_of", "read_vectors"]
 
 TEXT_FAULTS: Final = frozenset({"not_finite", "zero_vector", "no_vector"})
 """What is wrong with one row only: its text may be the reason. Among many it is not tried again
@@ -69,7 +69,7 @@ def _plain(model: str) -> str:
 
 def _checked(embedding: object, dim: int, where: str, *, alone: bool) -> Vector:
     try:
-        numbers = _numbers(embedding)
+        numbers = numbers_of(embedding)
         if len(numbers) != dim:
             raise ProviderUnavailable(
                 f"{where} has {len(numbers)} dimensions, the settings want {dim}",
@@ -85,7 +85,12 @@ def _checked(embedding: object, dim: int, where: str, *, alone: bool) -> Vector:
         raise ProviderUnavailable(message, fault="no_vector", again=alone) from exc
 
 
-def _numbers(embedding: object) -> Sequence[float] | np.ndarray[Any, np.dtype[np.float32]]:
+def numbers_of(embedding: object) -> Sequence[float] | np.ndarray[Any, np.dtype[np.float32]]:
+    """Return an embedding as it was sent: a list of floats, or base64 of little-endian float32.
+
+    Raises:
+        ValueError: it is neither.
+    """
     if isinstance(embedding, list):
         return embedding
     if not isinstance(embedding, str):

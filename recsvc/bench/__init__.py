@@ -7,9 +7,9 @@ from recsvc.bench.report import Report
 __all__ = ["run_bench"]
 
 
-def run_bench(*, events: int, users: int, items: int, quiet: bool) -> Report:
+def run_bench(*, events: int, users: int, items: int, outage_s: float, quiet: bool) -> Report:
     """Run the benchmark with a service of its own in a temporary folder."""
     from recsvc.bench.run import play
     from recsvc.server import run
 
-    return run(play(events=events, users=users, items=items, quiet=quiet))
+    return run(play(events=events, users=users, items=items, outage_s=outage_s, quiet=quiet))

@@ -47,6 +47,13 @@ class Report:
     items_for_search: int = 0
     embedding_calls_per_1000: float = 0.0
     chat_calls_per_1000: float = 0.0
+    cost_per_1000_usd: float | None = None
+    faulty_events_per_s: float = 0.0
+    faulty_success_rate: float = 0.0
+    outage_s: float = 0.0
+    outage_lost: int = 0
+    outage_calls_per_s: float = 0.0
+    outage_recovery_s: float = 0.0
     memory_mb: float = 0.0
 
     def goals(self) -> list[tuple[str, str, str, bool]]:
@@ -64,7 +71,53 @@ class Report:
                 self.fresh_per_s >= 1000,
             ),
             ("recommendation p99 during bulk load", f"{load.p99} ms", "< 100 ms", load.p99 < 100),
+            (
+                "embedding calls per 1,000 events",
+                f"{self.embedding_calls_per_1000}",
+                "<= 10",
+                self.embedding_calls_per_1000 <= 10,
+            ),
+            (
+                "profile calls per 1,000 events",
+                f"{self.chat_calls_per_1000}",
+                "<= 100",
+                self.chat_calls_per_1000 <= 100,
+            ),
+            *self._fault_goals(),
             ("anonymous memory", f"{self.memory_mb:.0f} MB", "<= 400 MB", self.memory_mb <= 400),
+        ]
+
+    def _fault_goals(self) -> list[tuple[str, str, str, bool]]:
+        share = self.faulty_events_per_s / self.events_per_s if self.events_per_s else 0.0
+        ingestion = self.latencies["ingestion, provider away"]
+        away = f"{self.outage_s:.0f} s"
+        return [
+            (
+                "success rate, 20 % of calls answered 429, 2 % 500",
+                f"{self.faulty_success_rate:.2%}",
+                "100 %",
+                self.faulty_success_rate == 1.0,
+            ),
+            ("... throughput to that of the quiet run", f"{share:.2f}", ">= 0.5", share >= 0.5),
+            (
+                f"ingestion p99, provider away {away}, 200 events/s",
+                f"{ingestion.p99} ms",
+                "<= 50 ms",
+                ingestion.p99 <= 50,
+            ),
+            (
+                "... provider calls/s meanwhile",
+                f"{self.outage_calls_per_s:.2f}",
+                "<= 1",
+                self.outage_calls_per_s <= 1.0,
+            ),
+            ("... events lost", str(self.outage_lost), "0", self.outage_lost == 0),
+            (
+                "... all folded after its return",
+                f"{self.outage_recovery_s:.1f} s",
+                "<= 5 s",
+                self.outage_recovery_s <= 5.0,
+            ),
         ]
 
     def as_dict(self) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
 import platform
 import random
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,32 +18,37 @@ from typing import Any, Final
 import orjson
 
 from indexer.errors import StoreUnavailable
+from recsvc.bench.catalogue import click, new_item
 from recsvc.bench.client import Connection
+from recsvc.bench.outage import Outage
+from recsvc.bench.process import anonymous_mb, free_port, service
 from recsvc.bench.report import Latency, Report
 from recsvc.bench.standin import StandIn
 
 __all__ = ["play"]
 
 _ITEMS_FOR_SEARCH: Final = 20_000
+_APPLIED: Final = "/v1/events?wait=applied&timeout_s=30"
 _NEW_ITEM_SHARE: Final = 0.02
+_UNSEEN_FROM: Final = 1_000_000
+_REFUSED_SHARE, _BROKEN_SHARE = 0.2, 0.02
+_TRAILING_S: Final = 16.0
+"""Until the profiles that the last events made due have been asked for."""
 _PACED_EVENTS, _PAUSE_S = 3_000, 0.2
 _FRESH_EVENTS, _BATCHES, _BATCH = 300, 20, 100
 _SEARCH_CONNECTIONS, _SEARCHES = 16, 6_000
-_CATEGORIES = ["fantasy", "crime", "travel", "cooking", "history", "poetry", "science", "music"]
-_WORDS = ["red", "night", "river", "stone", "glass", "winter", "city", "dream", "iron", "wolf"]
-_READY_S = 30.0
 
 
-async def play(*, events: int, users: int, items: int, quiet: bool) -> Report:
+async def play(*, events: int, users: int, items: int, outage_s: float, quiet: bool) -> Report:
     """Run all phases and return the figures.
 
     Raises:
         StoreUnavailable: the service does not start.
     """
     report = Report(_machine(), events, users, items)
-    standin = StandIn(_free_port())
+    standin = StandIn(free_port())
     with tempfile.TemporaryDirectory(prefix="recsvc-bench-") as folder:
-        async with standin.serving() as provider, _service(Path(folder), provider) as (port, pid):
+        async with standin.serving() as provider, service(Path(folder), provider) as (port, pid):
             player = _Player(port, items, report, quiet)
             await player.load(items)
             standin.calls.clear()
@@ -53,14 +56,24 @@ async def play(*, events: int, users: int, items: int, quiet: bool) -> Report:
             report.events_per_s, report.success_rate = await player.events(
                 "full pipeline", events, users
             )
-            report.embedding_calls_per_1000 = standin.calls["embeddings"] / (events / 1000)
-            report.chat_calls_per_1000 = standin.calls["chat"] / (events / 1000)
             await player.events("full pipeline, users pause", _PACED_EVENTS, users, _PAUSE_S)
             await player.batches()
-            report.steps = (await player.get_json("/v1/stats"))["steps"]
+            await asyncio.sleep(_TRAILING_S)
+            played = (_FRESH_EVENTS + events + _PACED_EVENTS + _BATCHES * _BATCH) / 1000
+            report.embedding_calls_per_1000 = round(standin.calls["embeddings"] / played, 1)
+            report.chat_calls_per_1000 = round(standin.calls["chat"] / played, 1)
+            stats = await player.get_json("/v1/stats")
+            report.steps = stats["steps"]
+            report.cost_per_1000_usd = stats["costs"]["per_1000_events_usd"]
+            standin.refused, standin.broken = _REFUSED_SHARE, _BROKEN_SHARE
+            report.faulty_events_per_s, report.faulty_success_rate = await player.events(
+                "full pipeline, provider fails", events, users
+            )
+            standin.refused = standin.broken = 0.0
+            await Outage(port, standin, report, quiet).play(outage_s)
             await player.load_while_searching(_ITEMS_FOR_SEARCH)
             await player.searches(users)
-            report.memory_mb = _anonymous_mb(pid)
+            report.memory_mb = anonymous_mb(pid)
     return report
 
 
@@ -68,12 +81,13 @@ class _Player:
     def __init__(self, port: int, items: int, report: Report, quiet: bool) -> None:
         self._port, self._items, self._report, self._quiet = port, items, report, quiet
         self._random = random.Random(0)
+        self._unseen = _UNSEEN_FROM
 
     async def load(self, count: int, start: int = 0) -> None:
         self._say(f"loading {count - start} items ...")
         async with self._connection() as connection:
             for first in range(start, count, 200):
-                rows = [_item(n) for n in range(first, min(first + 200, count))]
+                rows = [new_item(n) for n in range(first, min(first + 200, count))]
                 result = await connection.post_ok("/v1/items", rows)
                 if result["pending"] or result["rejected"]:
                     raise StoreUnavailable(f"items were not indexed: {str(result)[:300]}")
@@ -85,7 +99,7 @@ class _Player:
         async with self._connection() as connection:
             for _ in range(_FRESH_EVENTS):
                 start = time.perf_counter()
-                sent = await connection.post_ok("/v1/events", _event("solo", self._known()))
+                sent = await connection.post_ok("/v1/events", click("solo", self._known()))
                 path = f"/v1/users/solo/recommendations?after={sent['position']}"
                 status, _ = await connection.get(path)
                 if status == 200:
@@ -98,6 +112,7 @@ class _Player:
         """Have users send events one after the other; return events/s and the success rate."""
         self._say(f"{count} events by {users} concurrent users, {pause_s} s apart ...")
         numbers = itertools.count()
+        self._unseen += count
         samples: list[float] = []
         succeeded = 0
 
@@ -107,7 +122,9 @@ class _Player:
                 while (n := next(numbers)) < count:
                     start = time.perf_counter()
                     event = self._any_event(name, n)
-                    status, body = await connection.post("/v1/events?wait=applied", event)
+                    status, body = await connection.post(
+                        "/v1/events?wait=applied&timeout_s=30", event
+                    )
                     samples.append(time.perf_counter() - start)
                     if status == 200 and orjson.loads(body)["results"][0]["success"]:
                         succeeded += 1
@@ -125,7 +142,7 @@ class _Player:
         samples = []
         async with self._connection() as connection:
             for _ in range(_BATCHES):
-                rows = [_event(f"user-{n}", self._known()) for n in range(_BATCH)]
+                rows = [click(f"user-{n}", self._known()) for n in range(_BATCH)]
                 start = time.perf_counter()
                 await connection.post_ok("/v1/events?wait=applied", rows)
                 samples.append(time.perf_counter() - start)
@@ -185,9 +202,9 @@ class _Player:
 
     def _any_event(self, user: str, n: int) -> dict[str, Any]:
         if self._random.random() >= _NEW_ITEM_SHARE:
-            return _event(user, self._known())
-        item = _item(1_000_000 + n)
-        return {**_event(user, item["item_id"]), "item_features": item["features"]}
+            return click(user, self._known())
+        item = new_item(self._unseen + n)
+        return {**click(user, item["item_id"]), "item_features": item["features"]}
 
     def _known(self) -> str:
         return f"item-{self._random.randrange(self._items)}"
@@ -197,89 +214,5 @@ class _Player:
             print(text, file=sys.stderr)
 
 
-@asynccontextmanager
-async def _service(folder: Path, provider: str) -> AsyncIterator[tuple[int, int]]:
-    """Run the service as a process of its own; gives port and process id."""
-    port = _free_port()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECSVC_")}
-    environment = {
-        **kept,
-        "RECSVC_DATA_DIR": str(folder / "data"),
-        "RECSVC_PROVIDER_BASE_URL": provider,
-        "RECSVC_PROVIDER_API_KEY": "bench",
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "recsvc", "serve", "--port", str(port)),
-        env=environment,
-        cwd=folder,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        await _until_ready(port, process)
-        drained = asyncio.create_task(_drain(process))
-        yield port, process.pid
-        process.terminate()
-        await drained
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
-
-
-async def _drain(process: asyncio.subprocess.Process) -> None:
-    assert process.stderr is not None
-    async for _ in process.stderr:
-        pass
-
-
-async def _until_ready(port: int, process: asyncio.subprocess.Process) -> None:
-    deadline = time.monotonic() + _READY_S
-    while time.monotonic() < deadline and process.returncode is None:
-        with contextlib.suppress(OSError):
-            connection = await Connection.open(port)
-            status, _ = await connection.get("/readyz")
-            connection.close()
-            if status == 200:
-                return
-        await asyncio.sleep(0.05)
-    process.terminate()
-    _, said = await process.communicate()
-    raise StoreUnavailable(f"the service did not start: {said.decode()[-500:]}")
-
-
-def _item(n: int) -> dict[str, Any]:
-    """Item ``n`` of an endless catalogue: the same each time."""
-    draw = random.Random(n)
-    words: Sequence[str] = draw.sample(_WORDS, 3)
-    return {
-        "item_id": f"item-{n}",
-        "features": {
-            "title": f"{' '.join(words)} {n}",
-            "category": draw.choice(_CATEGORIES),
-            "tags": draw.sample(_WORDS, 2),
-            "price": round(draw.uniform(1, 100), 2),
-        },
-    }
-
-
-def _event(user: str, item_id: str) -> dict[str, Any]:
-    return {"user_id": user, "event_type": "click", "item_id": item_id}
-
-
 def _machine() -> str:
     return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _anonymous_mb(pid: int) -> float:
-    """Anonymous memory of a process, where Linux tells it."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        return float("nan")
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-    return round(int(lines["RssAnon"].split()[0]) / 1024, 1)

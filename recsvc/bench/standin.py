@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,14 +35,17 @@ CHAT_MS: Final = (32.0, 41.0, 78.0)
 
 
 class StandIn:
-    """The provider; ``calls`` counts requests by path. ``refused``: the share answered 429,
-    ``broken``: 500.
+    """The provider; ``calls`` counts requests by path.
+
+    ``refused``, ``broken``: the shares answered 429 and 500. ``silent``: none is answered.
     """
 
     def __init__(self, port: int, seed: int = 0) -> None:
         self.port = port
         self.calls: Counter[str] = Counter()
         self.refused = self.broken = 0.0
+        self.silent = False
+        self.asked_at: list[float] = []
         self._random = random.Random(seed)
         self._embedders: dict[int, OfflineEmbedder] = {}
 
@@ -67,9 +71,9 @@ class StandIn:
 
     async def _embeddings(self, request: Request) -> Response:
         self.calls["embeddings"] += 1
-        if (fault := self._fault()) is not None:
-            return fault
         body = orjson.loads(await request.body())
+        if (fault := await self._fault()) is not None:
+            return fault
         texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
         dim = body.get("dimensions", 1536)
         if dim not in self._embedders:
@@ -86,9 +90,9 @@ class StandIn:
 
     async def _chat(self, request: Request) -> Response:
         self.calls["chat"] += 1
-        if (fault := self._fault()) is not None:
-            return fault
         body = orjson.loads(await request.body())
+        if (fault := await self._fault()) is not None:
+            return fault
         await self._wait(CHAT_MS)
         told = body["messages"][-1]["content"]
         text = _weights(told) if "response_format" in body else "likes what was bought of late"
@@ -97,7 +101,10 @@ class StandIn:
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
         return _json({"model": body["model"], "choices": choices, "usage": usage})
 
-    def _fault(self) -> Response | None:
+    async def _fault(self) -> Response | None:
+        self.asked_at.append(time.monotonic())
+        while self.silent:  # noqa: ASYNC110 - the one who asks gives up first
+            await asyncio.sleep(0.1)
         draw = self._random.random()
         if draw < self.refused:
             return _json({"error": {"message": "too many requests"}}, 429)

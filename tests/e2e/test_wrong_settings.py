@@ -51,6 +51,27 @@ def test_a_wrong_value_is_named_with_its_variable_and_what_is_accepted(
     assert not data_dir.exists()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("RECSVC_EMBEDDING_MODEL", "my-model", ("my-model", "RECSVC_PRICES", "unknown")),
+        ("RECSVC_PROFILE_MODEL", "my-llm", ("my-llm", "profile", "RECSVC_PRICES")),
+        ("RECSVC_PRICES", '{"x": -1}', ("RECSVC_PRICES, x: -1", "dollars per million")),
+        ("RECSVC_MODELS_FILE", "nowhere.toml", ("RECSVC_MODELS_FILE", "nowhere.toml")),
+        ("RECSVC_BUDGET_DAY_USD", "-1", ("RECSVC_BUDGET_DAY_USD", "-1", "0")),
+        ("RECSVC_PROVIDER_API_KEY", "two words", ("RECSVC_PROVIDER_API_KEY=***", "one word")),
+    ],
+)
+def test_what_a_provider_lacks_is_told_before_anything_is_made(
+    data_dir: Path, variable: str, value: str, told: tuple[str, ...]
+) -> None:
+    provider = {"RECSVC_PROVIDER_BASE_URL": "http://127.0.0.1:9/v1"}
+    line = _refused(data_dir, **provider, **{variable: value})
+    for part in told:
+        assert part in line
+    assert not data_dir.exists()
+
+
 def test_a_secret_of_a_wrong_setting_is_never_shown(data_dir: Path) -> None:
     line = _refused(data_dir, RECSVC_PROVIDER_API_KEY="sk-very-secret", RECSVC_EMBEDDING_DIM="many")
     assert "sk-very-secret" not in line
