@@ -28,8 +28,10 @@ from indexer.errors import (
 from indexer.item_worker import ItemWorker
 from indexer.ports import Changes, Embedder, EventLog, UserChange, VectorStore
 from indexer.profiling import open_profiler
+from indexer.profiling.evidence import EvidenceReader
 from indexer.profiling.plan import PlanRules
 from indexer.profiling.refresh import ProfileRefresher
+from indexer.profiling.writer import ProfileWriter
 from indexer.progress import Outcomes
 from indexer.provider import Models, check_models, open_models
 from indexer.settings import Settings
@@ -112,8 +114,8 @@ class Runtime:
         """Delete all that is held of a user; return the number of events deleted."""
         async with self.worker.turn:
             erased = await self.log.erase_user(tenant, user_id)
-            self.refresher.drop((tenant, user_id))
             await self.states.delete(tenant, user_id)
+            self.refresher.drop((tenant, user_id))  # what began before would bring it back
             await self.profiles.delete(tenant, user_id)
             await self.models.ledger.forget_user(tenant, user_id)
         await self.changes.publish([UserChange(tenant, user_id, 0)])
@@ -237,17 +239,15 @@ async def _assemble(
     refresher = ProfileRefresher(
         states,
         profiles,
-        items,
-        embeddings,
+        EvidenceReader(items, settings.text_features),
+        ProfileWriter(states, profiles, embeddings, worker.turn),
         open_profiler(models),
         models.budget,
         models.ledger,
         telemetry,
-        worker.turn,
         rules=PlanRules(
             settings.profile_events, settings.profile_interval_s, settings.profile_min_interval_s
         ),
-        text_features=settings.text_features,
         half_life_s=settings.half_life_long_s,
         concurrency=settings.profile_concurrency,
     )

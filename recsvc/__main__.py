@@ -17,7 +17,7 @@ from indexer.cli import clean_exit, log_to_stderr, settings_or_exit
 from indexer.domain.ids import DEFAULT_TENANT
 from indexer.errors import SettingsError
 from indexer.provider.choices import price_list
-from indexer.provider.ledger import read_usage
+from indexer.provider.ledger import read_dearest, read_usage
 from recsvc.security import SCOPES, Keyring
 
 __all__ = ["main"]
@@ -125,7 +125,12 @@ def bench_provider(
 
 
 @app.command()
-def costs(as_json: AsJson = False) -> None:
+def costs(
+    users: Annotated[
+        int, typer.Option(min=0, max=1_000, help="Also this many of the dearest users.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
     """Show what model calls cost: today, this month, and at other models' prices."""
     from recsvc.costs import cost_report, month_start
 
@@ -134,7 +139,8 @@ def costs(as_json: AsJson = False) -> None:
     with clean_exit():
         prices = price_list(settings)
         usage, events = read_usage(settings.data_dir, month_start(now))
-    report = cost_report(usage, events, prices, now)
+        dearest = read_dearest(settings.data_dir, month_start(now), users) if users else []
+    report = cost_report(usage, events, prices, now, dearest)
     if as_json:
         print(json.dumps(report.as_dict(), indent=2))
     else:

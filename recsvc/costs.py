@@ -10,7 +10,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from indexer.provider.ledger import Usage
+from indexer.provider.ledger import Usage, UserCost
 from indexer.provider.prices import Price
 
 __all__ = ["CostReport", "cost_report", "month_start"]
@@ -58,6 +58,7 @@ class CostReport:
     unpriced_calls: int
     rows: Sequence[CostRow]
     alternatives: Sequence[Alternative]
+    users: Sequence[UserCost] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON fields."""
@@ -91,6 +92,12 @@ class CostReport:
                 ratio = "-" if one.ratio is None else f"{one.ratio:.2f}"
                 other.add_row(one.model, f"{one.month_usd:.4f}", ratio)
             console.print(other)
+        if self.users:
+            users = Table("tenant", "user", "calls", "tokens in", "out", "month", title="Users")
+            for who in self.users:
+                counts = (who.calls, who.tokens_in, who.tokens_out)
+                users.add_row(who.tenant, who.user_id, *map(str, counts), f"{who.cost_usd:.4f}")
+            console.print(users)
 
 
 def month_start(now: float) -> str:
@@ -103,6 +110,7 @@ def cost_report(
     events: Mapping[str, int],
     prices: Mapping[str, Price | None],
     now: float,
+    users: Sequence[UserCost] = (),
 ) -> CostReport:
     """Sum up ``usage`` and ``events`` by day (ISO date, UTC), both from the month's first on."""
     usage = list(usage)
@@ -120,6 +128,7 @@ def cost_report(
         unpriced_calls=sum(one.unpriced for one in usage),
         rows=_rows(usage, day),
         alternatives=_alternatives(usage, prices),
+        users=users,
     )
 
 

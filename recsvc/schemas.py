@@ -341,4 +341,5 @@ class Stats(BaseModel):
     provider: list[dict[str, Any]] = Field(description="Calls, tokens, dollars since the start.")
     providers: list[dict[str, Any]] = Field(description="Breakers and limits of each endpoint.")
     costs: dict[str, Any] = Field(description="Today and this month, and the budget.")
+    profiles: dict[str, int] = Field(description="By what came of it: asked, counted, ...")
     failures: dict[str, int]

@@ -31,6 +31,7 @@ _EVIDENCE_MAX: Final = 10
 
 _WORD = re.compile(r"\w+")
 _PHRASE = re.compile(r"\w[\w' -]*")
+_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 _NAMES: Final = ("weights", "preferences", "preference_weights", "profile", "interests")
 _ASIDE: Final = {"summary", "evidence", "explanation", "reasoning", "confidence"}
@@ -90,8 +91,11 @@ def read_answer(text: str) -> Mapping[str, Any]:
     Raises:
         ProviderError: there is none.
     """
+    text = _THOUGHT.sub("", text)
+    begin = max(0, text.find("{"))
     fenced = _FENCE.search(text)
-    inner = fenced.group(1) if fenced else text[max(0, text.find("{")) :]
+    quoted = fenced is not None and fenced.start() > begin  # within the object, in its summary
+    inner = fenced.group(1) if fenced is not None and not quoted else text[begin:]
     for candidate in (text, inner):
         try:
             loaded = orjson.loads(candidate)

@@ -50,6 +50,7 @@ async def stats(service: ServiceDep, key: Admin) -> Response:
         "provider": _provider(runtime),
         "providers": [endpoint.state() for endpoint in runtime.models.endpoints.values()],
         "costs": await _costs(runtime),
+        "profiles": {name: int(n) for (name,), n in telemetry.by_labels("profiles").items()},
         "failures": {name: int(n) for (name,), n in telemetry.by_labels("failures").items()},
     }
     return json_response(body)

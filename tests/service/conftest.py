@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from chat_provider import PROFILE_MODEL, SUMMARY_MODEL, ChatProvider
 from fake_provider import FakeProvider
 from shop import ENGINES, Shop, open_shop
 
@@ -66,3 +67,30 @@ def open_over_provider(
         profile_model="counter",
         embedding_dim=64,
     )
+
+
+@pytest.fixture
+async def chat() -> AsyncIterator[ChatProvider]:
+    """A provider of embeddings and chats whose answers and faults the test decides."""
+    async with ChatProvider() as running:
+        yield running
+
+
+@pytest.fixture
+def open_over_chat(
+    tmp_path: Path, chat: ChatProvider
+) -> Callable[..., AbstractAsyncContextManager[Shop]]:
+    """Open a shop whose profiles a model makes; it asks about each event, and gives up quickly."""
+    settings = {
+        "qdrant_url": "edge",
+        "provider_base_url": chat.url,
+        "provider_max_retries": 0,
+        "provider_timeout_s": 2.0,
+        "embedding_dim": 64,
+        "profile_model": PROFILE_MODEL,
+        "summary_model": SUMMARY_MODEL,
+        "profile_events": 1,
+        "profile_interval_s": 0.0,
+        "profile_min_interval_s": 0.0,
+    }
+    return lambda **more: open_shop(tmp_path / "shop", **{**settings, **more})

@@ -57,6 +57,11 @@ class FakeProvider:
         """Let the held request be answered."""
         self._released.set()
 
+    async def reply(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Answer one request: the status and the body."""
+        self.requests.append(body["input"])
+        return await self._answer(body["input"])
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients[writer] = asyncio.create_task(self._serve(reader, writer))
 
@@ -65,9 +70,7 @@ class FakeProvider:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 length = int(head.split("content-length:")[1].split("\r\n")[0])
-                texts = json.loads(await reader.readexactly(length))["input"]
-                self.requests.append(texts)
-                status, body = await self._answer(texts)
+                status, body = await self.reply(json.loads(await reader.readexactly(length)))
                 payload = json.dumps(body).encode()
                 writer.write(
                     f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n"

@@ -17,8 +17,12 @@ from recsvc.blend import BlendRules, Part, blend, mix
 A, B, C = (VECTORS[f"item:{name}"] for name in "abc")
 
 
-def rules(profile: float = 0.3, short: float = 0.5) -> BlendRules:
-    return BlendRules(profile, short, RULES.half_life_long_s, RULES.half_life_short_s, math.inf)
+def rules(
+    profile: float = 0.3, short: float = 0.5, half_life_profile_s: float = math.inf
+) -> BlendRules:
+    return BlendRules(
+        profile, short, RULES.half_life_long_s, RULES.half_life_short_s, half_life_profile_s
+    )
 
 
 def profile_of(vector: np.ndarray | None) -> Profile:
@@ -83,6 +87,36 @@ def test_more_share_brings_the_query_nearer_to_the_profile(one: float, other: fl
     assert less is not None
     assert more is not None
     assert float(less.vector @ B) <= float(more.vector @ B) + 1e-5
+
+
+def test_the_profile_fades_to_half_its_share_in_its_half_life():
+    state, fading = folded([event("e1", item_id="a")]), rules(0.4, 0.0, half_life_profile_s=DAY_S)
+    for days, share in ((0, 0.4), (1, 0.2), (2, 0.1)):
+        query = blend(state, profile_of(B), fading, days * DAY_S)
+        assert query is not None
+        assert same_direction(query.vector, (1.0 - share) * A + share * B)
+
+
+@given(st.floats(0, 1), st.floats(0, 400 * DAY_S), st.floats(0, 400 * DAY_S))
+def test_an_older_profile_never_has_more_share(share: float, one_s: float, other_s: float):
+    state = folded([event("e1", item_id="a")])
+    fading = rules(share, 0.0, half_life_profile_s=30 * DAY_S)
+    newer, older = (
+        blend(state, profile_of(B), fading, age_s) for age_s in sorted([one_s, other_s])
+    )
+    assert newer is not None
+    assert older is not None
+    assert older.profile <= newer.profile + 1e-6
+    assert float(older.vector @ B) <= float(newer.vector @ B) + 1e-5
+
+
+def test_a_profile_from_a_clock_ahead_is_no_more_than_fresh():
+    state, fading = folded([event("e1", item_id="a")]), rules(half_life_profile_s=DAY_S)
+    ahead = blend(state, profile_of(B), fading, -5 * DAY_S)
+    fresh = blend(state, profile_of(B), fading, 0.0)
+    assert ahead is not None
+    assert fresh is not None
+    assert ahead.profile == fresh.profile
 
 
 @pytest.mark.parametrize("profile", [None, profile_of(None)], ids=["none", "no vector"])
