@@ -37,10 +37,12 @@ class Batcher(Generic[R]):
         self._queue: dict[str, asyncio.Future[R]] = {}
         self._sent: dict[str, asyncio.Future[R]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._collecting = False
+        self._collecting = self._closed = False
 
     async def ask(self, texts: Sequence[str]) -> dict[str, R]:
         """Return the answer to each text; raises what ``send`` raised for it."""
+        if self._closed:
+            raise RuntimeError("asked after the end")
         futures = {text: self._future(text) for text in texts}
         if futures:
             await asyncio.wait(futures.values())
@@ -48,6 +50,7 @@ class Batcher(Generic[R]):
 
     async def close(self) -> None:
         """Stop what is under way; who still waits is told with CancelledError."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

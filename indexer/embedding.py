@@ -30,7 +30,7 @@ class Embeddings:
     ) -> None:
         self._embedder, self._kept = embedder, kept
         self._batcher = Batcher(
-            self._make,
+            self._pay,
             estimate,
             count_max=batch_max,
             size_max=batch_tokens,
@@ -71,6 +71,12 @@ class Embeddings:
     async def close(self) -> None:
         """Stop what is under way."""
         await self._batcher.close()
+
+    async def _pay(self, texts: list[str]) -> dict[str, Vector | ProviderError]:
+        # Another batch may have kept one after it was looked up; from here on it would be joined.
+        found: dict[str, Vector | ProviderError] = dict(await self._kept.known(texts))
+        missing = [text for text in texts if text not in found]
+        return {**found, **await self._make(missing)} if missing else found
 
     async def _make(
         self, texts: list[str], *, keep: bool = True

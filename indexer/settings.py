@@ -121,6 +121,11 @@ class Settings(BaseSettings):
     provider_deadline_s: Annotated[float, Field(gt=0, le=3600)] = Field(
         20.0, description="Time that a call may take with all its retries and waits, in seconds."
     )
+    provider_chat_timeout_s: Annotated[float, Field(gt=0, le=600)] | None = Field(
+        None,
+        description="Time that one chat completion may take; unset: what "
+        "`RECSVC_PROVIDER_TIMEOUT_S` is set to, else 30.",
+    )
     provider_max_retries: Annotated[int, Field(ge=0, le=10)] = Field(
         3, description="Further tries of a provider call that may succeed later."
     )

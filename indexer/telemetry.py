@@ -40,6 +40,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         ("purpose", "provider", "model", "direction"),
     ),
     "provider_cost_usd": ("Dollars, at the prices set.", ("purpose", "provider", "model")),
+    "provider_bad_rows": ("Rows of embeddings that were no vectors.", ("fault",)),
     "provider_keys": ("Readings of a provider's key.", ("provider", "outcome")),
     "budget_warnings": ("Days on which a budget reached 80 % (warning) or 100 %.", ("state",)),
     "budget_stops": ("Calls that a budget stopped.", ("budget",)),

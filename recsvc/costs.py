@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from indexer.provider.ledger import Usage, UserCost
 from indexer.provider.prices import Price
@@ -81,7 +82,8 @@ class CostReport:
         for row in self.rows:
             price = "unknown" if row.unpriced_calls else f"{row.month_usd:.4f}"
             rows.add_row(
-                *(row.purpose, row.model, row.provider, str(row.calls), str(row.failed)),
+                *(row.purpose, Text(row.model), Text(row.provider)),  # names are no markup
+                *(str(row.calls), str(row.failed)),
                 *(str(row.tokens_in), str(row.tokens_out), f"{row.latency_ms_mean:.0f}"),
                 *(f"{row.today_usd:.4f}", price),
             )
@@ -90,13 +92,14 @@ class CostReport:
             other = Table("model", "month to date", "times", title="The same LLM traffic at ...")
             for one in self.alternatives:
                 ratio = "-" if one.ratio is None else f"{one.ratio:.2f}"
-                other.add_row(one.model, f"{one.month_usd:.4f}", ratio)
+                other.add_row(Text(one.model), f"{one.month_usd:.4f}", ratio)
             console.print(other)
         if self.users:
             users = Table("tenant", "user", "calls", "tokens in", "out", "month", title="Users")
             for who in self.users:
                 counts = (who.calls, who.tokens_in, who.tokens_out)
-                users.add_row(who.tenant, who.user_id, *map(str, counts), f"{who.cost_usd:.4f}")
+                names = (Text(who.tenant), Text(who.user_id))
+                users.add_row(*names, *map(str, counts), f"{who.cost_usd:.4f}")
             console.print(users)
 
 

@@ -11,8 +11,14 @@ import httpx
 import pytest
 
 STANDINS = Path(__file__).parent / "standins"
+_ORDER = ("unit", "contract", "service", "e2e")
 _READY_S = 30.0
 _STOP_S = 10.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the quick ones first; and on event loops of their own, before others share one."""
+    items.sort(key=lambda item: _ORDER.index(item.path.relative_to(STANDINS.parent).parts[0]))
 
 
 @pytest.fixture(scope="session")

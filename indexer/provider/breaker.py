@@ -96,6 +96,7 @@ class Breaker:
     def succeed(self) -> None:
         """Note that the provider answered."""
         self._failures, self._open, self.reason = 0, False, ""
+        self._not_before = 0.0
 
     def fail(self, reason: str) -> None:
         """Note that it did not."""
@@ -108,4 +109,4 @@ class Breaker:
         if not self._open:
             self._pace.push()
         self._open, self.reason = True, reason
-        self._not_before = self._pace.clock() + probe_after_s
+        self._not_before = max(self._not_before, self._pace.clock() + probe_after_s)

@@ -45,7 +45,7 @@ class Budget:
         self._purposes: tuple[Purpose, ...] = ("embedding", *_LLM) if embeddings else _LLM
         self._reserved = 0.0
         self._reserved_by: defaultdict[tuple[str, str], float] = defaultdict(float)
-        self._told: BudgetState = "ok"
+        self._told: tuple[str, BudgetState] = ("", "ok")  # day, state
         self._stopped: dict[tuple[str, str], str] = {}  # who (nobody: all) to the day
 
     def state(self, tenant: str = "", user_id: str = "") -> BudgetState:
@@ -79,6 +79,8 @@ class Budget:
             return
         who = (tenant, user_id)
         self._check(cost_usd, who)
+        self._stopped.pop(_ALL, None)
+        self._stopped.pop(who, None)
         self._reserved += cost_usd
         self._reserved_by[who] += cost_usd
         try:
@@ -114,12 +116,13 @@ class Budget:
 
     def _tell(self) -> None:
         state = self.state()
-        if state in ("warning", "spent") and state != self._told:
+        told = (self._ledger.day, state)
+        if state in ("warning", "spent") and told != self._told:
             _log.warning(
                 "budget %s: $%.4f of $%g spent today", state, self.spent(), self.day_usd or 0.0
             )
             self._telemetry.count("budget_warnings", state)
-        self._told = state
+        self._told = told
 
     @staticmethod
     def _share(spent: float, budget: float | None) -> float:

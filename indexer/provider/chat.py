@@ -100,47 +100,49 @@ class ChatModel:
         user_id: str,
     ) -> Answer:
         tokens = sum(estimate(message["content"]) for message in messages)
-        job = Job(self._purpose, choice.model, choice.price, tokens, tenant, user_id)
+        job = Job(self._purpose, choice.model, choice.price, tokens, tenant, user_id, chat=True)
         most = choice.price.of(tokens, answer_tokens) if choice.price is not None else 0.0
         with self._budget.reserving(self._purpose, most, tenant, user_id):
             while True:
+                sent = self._format[choice]
                 body = {
                     "model": choice.model,
                     "messages": list(messages),
                     "max_tokens": answer_tokens,
                     "temperature": 0.0,
-                    **self._format_fields(choice, schema),
+                    **_format_fields(sent, schema),
                 }
                 try:
                     return await self._endpoints[choice.provider].post(
                         _PATH, body, lambda reply: _answer(reply, choice, tokens), job
                     )
                 except InputRefused as exc:
-                    if schema is None or not self._loosen(choice, str(exc)):
+                    if schema is None or not self._loosen(choice, sent, str(exc)):
                         raise
 
     def _breakers(self) -> list[Breaker]:
         return [self._endpoints[choice.provider].breaker(_PATH) for choice in self._choices]
 
-    def _format_fields(self, choice: Choice, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-        if schema is None:
-            return {}
-        strict = {"name": "answer", "strict": True, "schema": schema}
-        formats: list[dict[str, Any]] = [
-            {"response_format": {"type": "json_schema", "json_schema": strict}},
-            {"response_format": {"type": "json_object"}},
-            {},
-        ]
-        return formats[self._format[choice]]
-
-    def _loosen(self, choice: Choice, refused: str) -> bool:
-        """Ask in a looser format from now on, where the format is what is refused."""
+    def _loosen(self, choice: Choice, sent: int, refused: str) -> bool:
+        """Ask in a looser format than ``sent`` from now on, where that is what is refused."""
         lowered = refused.lower()
         about_format = any(sign in lowered for sign in ("response_format", "json_schema", "schema"))
-        if self._format[choice] < 2 and about_format:
-            self._format[choice] += 1
+        if sent < 2 and about_format:
+            self._format[choice] = max(self._format[choice], sent + 1)
             return True
         return False
+
+
+def _format_fields(which: int, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    if schema is None:
+        return {}
+    strict = {"name": "answer", "strict": True, "schema": schema}
+    formats: list[dict[str, Any]] = [
+        {"response_format": {"type": "json_schema", "json_schema": strict}},
+        {"response_format": {"type": "json_object"}},
+        {},
+    ]
+    return formats[which]
 
 
 def _answer(reply: Mapping[str, Any], choice: Choice, sent: int) -> Answer:

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import os
 import shlex
+import signal
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,9 +48,14 @@ class Credentials(httpx.Auth):
     """
 
     def __init__(
-        self, source: Source | None, refused: Callable[[str], None], counted: Callable[[str], None]
+        self,
+        source: Source | None,
+        refused: Callable[[str], None],
+        counted: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._source, self._refused, self._counted = source, refused, counted
+        self._clock = clock
         self._lock = asyncio.Lock()
         self._key: Key | None = None
         self._read_at = 0.0
@@ -60,7 +67,7 @@ class Credentials(httpx.Auth):
 
     def scrub(self, text: str) -> str:
         """Return ``text`` without any key that was ever used."""
-        for secret in self._shown:
+        for secret in sorted(self._shown, key=len, reverse=True):  # one may begin another
             text = text.replace(secret, _MASK)
         return text
 
@@ -88,12 +95,7 @@ class Credentials(httpx.Auth):
             return key
         async with self._lock:
             if self._key is None or self._ending(self._key):
-                try:
-                    await self._read()
-                except ProviderUnavailable:
-                    # The old one is good until it ends.
-                    if self._key is None or time.time() >= (self._key.expires_at or 0.0):
-                        raise
+                await self._read(spare=self._key)
             assert self._key is not None
             return self._key
 
@@ -101,19 +103,25 @@ class Credentials(httpx.Auth):
         async with self._lock:
             if self._reads == reads:
                 await self._read()
-            return self._key if self._key != used else None
+            assert self._key is not None
+            return self._key if self._key.secret != used.secret else None
 
-    async def _read(self) -> None:
+    async def _read(self, spare: Key | None = None) -> None:
+        """Read the key; where that fails, ``spare`` is good until it ends."""
+        # Counted once it has ended: who begins during it and is refused waits for this one.
         assert self._source is not None
-        self._reads += 1
-        self._read_at = time.time()
+        self._read_at = self._clock()
         try:
             self._key = await self._source()
         except (ValueError, OSError) as exc:
+            self._reads += 1
             self._counted("failed")
+            if spare is not None and self._clock() < (spare.expires_at or 0.0):
+                return
             reason = f"the provider's key cannot be read: {exc}"
             self._refused(reason)
             raise ProviderUnavailable(reason, fault="credentials", again=False) from None
+        self._reads += 1
         self._counted("read")
         self._shown.add(self._key.secret)
 
@@ -122,7 +130,7 @@ class Credentials(httpx.Auth):
             return False
         life_s = key.expires_at - self._read_at
         margin_s = min(_MARGIN_MAX_S, max(0.0, life_s) * _MARGIN)
-        return time.time() >= key.expires_at - margin_s
+        return self._clock() >= key.expires_at - margin_s
 
 
 def fixed_source(secret: str) -> Source:
@@ -155,14 +163,24 @@ def file_source(path: Path) -> Source:
 
 
 def command_source(command: str) -> Source:
-    """A key that a command prints; it is run without a shell and has ten seconds."""
-    words = shlex.split(command)
+    """A key that a command prints; it is run without a shell and has ten seconds.
+
+    Raises:
+        SettingsError: it is no command line.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as exc:
+        raise SettingsError(f"RECSVC_PROVIDER_API_KEY_COMMAND: {exc}") from exc
     if not words:
         raise SettingsError("RECSVC_PROVIDER_API_KEY_COMMAND: it is empty")
 
     async def read() -> Key:
         process = await asyncio.create_subprocess_exec(
-            *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         try:
             async with asyncio.timeout(_COMMAND_S):
@@ -170,9 +188,10 @@ def command_source(command: str) -> Source:
         except TimeoutError:
             raise ValueError(f"{words[0]!r} took more than {_COMMAND_S:.0f} s") from None
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                if process.returncode is None:
-                    process.kill()
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+                await process.wait()
         if process.returncode != 0:
             raise ValueError(f"{words[0]!r} ended with exit code {process.returncode}")
         return parse_key(printed.decode(errors="replace"))
@@ -207,7 +226,8 @@ def _expiry(fields: dict[str, Any]) -> float | None:
         if within is not None:
             return time.time() + float(within)
         if isinstance(at, str) and not at.replace(".", "", 1).isdigit():
-            return datetime.fromisoformat(at).timestamp()
+            moment = datetime.fromisoformat(at)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         return float(at) if at is not None else None
     except (TypeError, ValueError):
         raise ValueError("its expires_at or expires_in is no time") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,6 +20,7 @@ __all__ = ["ProviderEmbedder"]
 _PATH: Final = "embeddings"
 _PURPOSE: Final = "embedding"
 _CUTS: Final = 3
+_ALONE_MAX: Final = 8
 _OPTIONAL: Final = ("dimensions", "encoding_format")
 _MIS_SET: Final = {"wrong_dimension", "wrong_model"}
 
@@ -47,16 +49,16 @@ class ProviderEmbedder:
         if not texts:
             return []
         try:
-            vectors = await self._request(list(texts))
-        except (InputRefused, ProviderUnavailable) as exc:
-            if not isinstance(exc, InputRefused) and exc.fault not in TEXT_FAULTS:
-                return [exc] * len(texts)
+            rows = await self._request(list(texts))
+        except ProviderError as exc:
             if len(texts) == 1:
                 return [await self._shortened(texts[0], exc)]
+            if not self._may_be_one(exc):
+                return [exc] * len(texts)
             middle = len(texts) // 2
             return [*await self.embed(texts[:middle]), *await self.embed(texts[middle:])]
         self._telemetry.count("embedded_texts", self.name, n=len(texts))
-        return list(vectors)
+        return await self._mended(texts, rows)
 
     async def ping(self) -> None:
         """Embed one word.
@@ -78,6 +80,25 @@ class ProviderEmbedder:
     async def close(self) -> None:
         """Nothing of its own to close."""
 
+    def _may_be_one(self, exc: ProviderError) -> bool:
+        """Whether one text of many may be what a failure is about."""
+        if exc.fault.startswith("status_5"):  # some answer a text they cannot digest so
+            choices = self._choices
+            return any(self._endpoints[c.provider].breaker(_PATH).passable for c in choices)
+        return isinstance(exc, InputRefused)
+
+    async def _mended(
+        self, texts: Sequence[str], rows: Sequence[Vector | InputRefused]
+    ) -> list[Vector | ProviderError]:
+        """Ask again, alone, for the few texts whose rows were no vectors."""
+        bad = [place for place, row in enumerate(rows) if isinstance(row, InputRefused)]
+        results: list[Vector | ProviderError] = list(rows)
+        for place in bad:
+            self._telemetry.count("provider_bad_rows", str(getattr(rows[place], "fault", "")))
+            if len(bad) <= _ALONE_MAX:
+                results[place] = (await self.embed([texts[place]]))[0]
+        return results
+
     async def _shortened(self, text: str, failed: ProviderError) -> Vector | ProviderError:
         """Embed the beginning of a text that is too long for the model as a whole."""
         if failed.fault in TEXT_FAULTS:
@@ -92,7 +113,7 @@ class ProviderEmbedder:
                 failed = exc
         return failed
 
-    async def _request(self, texts: list[str]) -> list[Vector]:
+    async def _request(self, texts: list[str]) -> list[Vector | InputRefused]:
         failed: ProviderUnavailable | None = None
         for choice in self._choices:
             try:
@@ -103,25 +124,30 @@ class ProviderEmbedder:
         assert failed is not None
         raise failed
 
-    async def _ask(self, choice: Choice, texts: list[str]) -> list[Vector]:
+    async def _ask(self, choice: Choice, texts: list[str]) -> list[Vector | InputRefused]:
         """Ask once; where the endpoint does not know a field that others need, without it."""
         tokens = sum(map(estimate, texts))
         job = Job(_PURPOSE, choice.model, choice.price, tokens)
         cost = choice.price.of(tokens, 0) if choice.price is not None else 0.0
         with self._budget.reserving(_PURPOSE, cost, "", ""):
             while True:
+                body = self._body(choice, texts)
                 try:
                     return await self._endpoints[choice.provider].post(
                         _PATH,
-                        self._body(choice, texts),
+                        body,
                         lambda reply: read_vectors(reply, len(texts), self._dim, choice.model),
                         job,
                     )
                 except InputRefused as exc:
-                    unknown = {f for f in _OPTIONAL if f in str(exc)} - self._refused_fields[choice]
+                    unknown = {f for f in _OPTIONAL if f in body and _about(f, str(exc))}
                     if not unknown:
                         raise
                     self._refused_fields[choice] |= unknown
+                except ProviderUnavailable as exc:
+                    if exc.fault == "wrong_dimension":  # the field may be needed after all
+                        self._refused_fields[choice].discard("dimensions")
+                    raise
 
     def _body(self, choice: Choice, texts: list[str]) -> dict[str, object]:
         body: dict[str, object] = {
@@ -132,3 +158,11 @@ class ProviderEmbedder:
         }
         refused = self._refused_fields[choice]
         return {name: value for name, value in body.items() if name not in refused}
+
+
+def _about(field: str, refused: str) -> bool:
+    """Whether a refusal is about a field that is not known, and does not just quote a text."""
+    name = re.escape(field)
+    unknown = r"(not |un|in)(support|recogni|known|permitt|allowed|expected|valid)|extra"
+    near = rf"({unknown}).{{0,80}}{name}|{name}.{{0,80}}({unknown})"
+    return re.search(near, refused, re.IGNORECASE | re.DOTALL) is not None

@@ -7,6 +7,7 @@ request with a limit on its time, the check of the reply; then, where that may h
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -52,7 +53,10 @@ _draw = random.Random()
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a call is for. ``tokens``: an estimate of what is sent, for limits and lost bills."""
+    """What a call is for. ``tokens``: an estimate of what is sent, for limits and lost bills.
+
+    ``chat``: it writes at length, and may take longer.
+    """
 
     purpose: str
     model: str
@@ -60,6 +64,7 @@ class Job:
     tokens: int
     tenant: str = ""
     user_id: str = ""
+    chat: bool = False
 
 
 def http_client(providers: Mapping[str, ProviderSpec]) -> httpx.AsyncClient:
@@ -116,13 +121,14 @@ class Endpoint:
             InputRefused: the provider will not take this body.
             ProviderUnavailable: nothing usable came in time.
         """
-        until = time.monotonic() + self._spec.deadline_s
+        deadline_s = self._spec.chat_deadline_s if job.chat else self._spec.deadline_s
+        until = time.monotonic() + deadline_s
         try:
-            async with asyncio.timeout(self._spec.deadline_s):
+            async with asyncio.timeout(deadline_s):
                 return await self._persist(path, orjson.dumps(body), check, job, until)
         except TimeoutError:
             raise ProviderUnavailable(
-                f"{self.name} gave no reply within {self._spec.deadline_s:g} s", fault="deadline"
+                f"{self.name} gave no reply within {deadline_s:g} s", fault="deadline"
             ) from None
 
     async def _persist(
@@ -161,7 +167,7 @@ class Endpoint:
                 start = time.perf_counter()
                 reply: Reply = {}
                 try:
-                    reply = await self._send(path, body)
+                    reply = await self._send(path, body, job, until)
                     result = check(reply)
                 except ProviderError as exc:
                     self._record(job, exc.fault, time.perf_counter() - start, reply)
@@ -177,8 +183,10 @@ class Endpoint:
                 self._slots.speed_up()
                 return result
 
-    async def _send(self, path: str, body: bytes) -> Reply:
-        timeout_s = self._spec.timeout_s
+    async def _send(self, path: str, body: bytes, job: Job, until: float) -> Reply:
+        timeout_s = self._spec.chat_timeout_s if job.chat else self._spec.timeout_s
+        # A little less than is left, so that it is this request that is seen to fail.
+        timeout_s = min(timeout_s, 0.98 * max(0.01, until - time.monotonic()))
         try:
             async with (
                 asyncio.timeout(timeout_s),
@@ -217,7 +225,7 @@ class Endpoint:
 
     def _refusal(self, response: httpx.Response, said: str) -> ProviderError:
         status = response.status_code
-        text = self._credentials.scrub(said[: 4 * _QUOTED])[:_QUOTED]
+        text = self._credentials.scrub(said)[:_QUOTED]  # a cut key would not be found
         message = f"{self.name} answered {status}: {' '.join(text.split())}"
         fault = f"status_{status}"
         if status in _RETRYABLE or status >= 500:
@@ -242,7 +250,7 @@ class Endpoint:
             breaker.trip(str(exc), _ABSENT_PROBE_S)
         elif isinstance(exc, InputRefused):
             breaker.succeed()  # it answers; this input is the matter
-        elif exc.fault not in TEXT_FAULTS or (isinstance(exc, ProviderUnavailable) and exc.again):
+        elif exc.fault not in TEXT_FAULTS:  # a few such texts must not close the way to all others
             breaker.fail(str(exc))
 
     def _record(self, job: Job, outcome: str, latency_s: float, reply: Reply) -> None:
@@ -273,9 +281,19 @@ class Endpoint:
 
 def _object(content: bytes, name: str) -> Reply:
     try:
-        reply = orjson.loads(content)
-    except orjson.JSONDecodeError as exc:
+        reply = _loaded(content)
+    except (ValueError, RecursionError) as exc:
         raise ProviderUnavailable(f"{name} sent a broken reply: {exc}", fault="not_json") from None
     if not isinstance(reply, dict):
         raise ProviderUnavailable(f"{name} sent JSON that is no object", fault="not_json")
     return reply
+
+
+def _loaded(content: bytes) -> object:
+    """Read JSON, and the NaN that some encoders write: it is the fault of one row, not of all."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        if b"NaN" not in content and b"Infinity" not in content:
+            raise
+        return json.loads(content)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, Final, TypeVar
 from indexer.errors import LogError
 from indexer.telemetry import Telemetry
 
-__all__ = ["CallRecord", "Ledger", "Usage", "read_usage", "today"]
+__all__ = ["CallRecord", "Ledger", "Usage", "UserCost", "read_dearest", "read_usage", "today"]
 
 _FILE: Final = "costs.sqlite"
 _NAMED_DAYS: Final = 62
@@ -51,6 +52,11 @@ _USAGE: Final = """
 SELECT day, purpose, provider, model, outcome, SUM(calls), SUM(tokens_in), SUM(tokens_out),
   SUM(cost_usd), SUM(unpriced), SUM(latency_s)
 FROM calls WHERE day >= ? GROUP BY day, purpose, provider, model, outcome ORDER BY 1, 2, 3, 4, 5
+"""
+_DEAREST: Final = """
+SELECT tenant, user_id, SUM(calls), SUM(tokens_in), SUM(tokens_out), SUM(cost_usd) AS cost
+FROM calls WHERE day >= ? AND user_id != '' GROUP BY tenant, user_id
+ORDER BY cost DESC, tenant, user_id LIMIT ?
 """
 
 T = TypeVar("T")
@@ -93,6 +99,18 @@ class Usage:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class UserCost:
+    """What the calls about one user came to."""
+
+    tenant: str
+    user_id: str
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    cost_usd: float
+
+
 class Ledger:
     """Records every call. ``spent_today`` and ``spent_by_today`` are kept in memory for budgets."""
 
@@ -118,8 +136,7 @@ class Ledger:
             connection = _connect(folder)
             ledger = cls(connection, telemetry, clock)
             connection.executescript(_SCHEMA)
-            named_from = str(date.fromisoformat(ledger._day) - timedelta(days=_NAMED_DAYS))
-            _unname(connection, "day < ? AND user_id != ''", (named_from,))
+            _unname_before(connection, ledger._day)
             ledger._load()
         except sqlite3.Error as exc:
             raise LogError(f"the ledger {folder / _FILE} cannot be used: {exc}") from exc
@@ -214,6 +231,7 @@ class Ledger:
             self._day = day
             self._spent.clear()
             self._by_user.clear()
+            self._submit(lambda: _unname_before(self._connection, day))
 
     def _submit(self, write: Callable[[], object]) -> None:
         def counted() -> None:
@@ -237,22 +255,34 @@ def read_usage(folder: Path, since: str) -> tuple[list[Usage], Mapping[str, int]
     Raises:
         LogError: there is none, or it cannot be read.
     """
+    with _reading(folder) as connection:
+        return _usage(connection, since), _events(connection, since)
+
+
+def read_dearest(folder: Path, since: str, most: int) -> list[UserCost]:
+    """Read the users that cost most since ``since``, dearest first; raises as `read_usage` does."""
+    with _reading(folder) as connection:
+        return [UserCost(*row) for row in connection.execute(_DEAREST, (since, most))]
+
+
+def today(now: float) -> str:
+    """Return the UTC day of ``now`` (unix seconds) as an ISO date."""
+    return datetime.fromtimestamp(now, UTC).date().isoformat()
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
     file = folder / _FILE
     if not file.exists():
         raise LogError(f"there is no ledger {file} yet; a service with a provider writes it")
     try:
         connection = _connect(folder)
         try:
-            return _usage(connection, since), _events(connection, since)
+            yield connection
         finally:
             connection.close()
     except sqlite3.Error as exc:
         raise LogError(f"the ledger {file} cannot be read: {exc}") from exc
-
-
-def today(now: float) -> str:
-    """Return the UTC day of ``now`` (unix seconds) as an ISO date."""
-    return datetime.fromtimestamp(now, UTC).date().isoformat()
 
 
 def _connect(folder: Path) -> sqlite3.Connection:
@@ -269,6 +299,11 @@ def _usage(connection: sqlite3.Connection, since: str) -> list[Usage]:
 
 def _events(connection: sqlite3.Connection, since: str) -> dict[str, int]:
     return dict(connection.execute("SELECT day, n FROM events WHERE day >= ?", (since,)))
+
+
+def _unname_before(connection: sqlite3.Connection, day: str) -> None:
+    named_from = str(date.fromisoformat(day) - timedelta(days=_NAMED_DAYS))
+    _unname(connection, "day < ? AND user_id != ''", (named_from,))
 
 
 def _unname(connection: sqlite3.Connection, which: str, values: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ __all__ = ["Concurrency", "Rate"]
 _BURST_S: Final = 10.0
 _SLOWER, _SLOWEST, _RECOVERY_S = 0.5, 0.1, 60.0
 _ONCE_S: Final = 1.0
+_HELD_MAX_S: Final = 3_600.0
 
 
 class Concurrency:
@@ -111,22 +112,31 @@ class Rate:
         for place, amount in enumerate((1, tokens)):
             per_s = self._per_s[place]
             if per_s is not None:
-                booked[place] = max(booked[place], now - _BURST_S) + amount / (per_s * factor)
-                start = max(start, booked[place])
-        if start > until:
-            raise ProviderUnavailable(
-                f"the rate limit leaves no room for {start - now:.1f} s",
-                fault="rate_limit",
-                again=False,
-            )
+                share_s = amount / (per_s * factor)
+                free_at = max(booked[place], now - _BURST_S)
+                # What is larger than a burst begins with a full one; the calls after it pay.
+                start = max(start, free_at + min(share_s, _BURST_S))
+                booked[place] = free_at + share_s
+        _check_room(start, now, until)
         self._booked = booked
-        if start > now:
+        while start > now:
             await asyncio.sleep(start - now)
+            start, now = max(start, self._held_until), self._clock()
+            _check_room(start, now, until)
 
     def slow_down(self, wait_s: float | None) -> None:
         """Halve the rates, and start nothing for ``wait_s``."""
         if wait_s is not None:
-            self._held_until = max(self._held_until, self._clock() + wait_s)
+            self._held_until = max(self._held_until, self._clock() + min(wait_s, _HELD_MAX_S))
         if self._clock() - self._factor_at >= _ONCE_S or self._factor == 1.0:
             self._factor = max(_SLOWEST, self.factor * _SLOWER)
             self._factor_at = self._clock()
+
+
+def _check_room(start: float, now: float, until: float) -> None:
+    if start > until:
+        raise ProviderUnavailable(
+            f"the rate limit leaves no room for {start - now:.1f} s",
+            fault="rate_limit",
+            again=False,
+        )

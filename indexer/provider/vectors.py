@@ -11,20 +11,22 @@ from typing import Any, Final
 import numpy as np
 
 from indexer.domain.vectors import Vector, unit
-from indexer.errors import InvalidVector, ProviderUnavailable
+from indexer.errors import InputRefused, InvalidVector, ProviderUnavailable
 
 __all__ = ["TEXT_FAULTS", "numbers_of", "read_vectors"]
 
 TEXT_FAULTS: Final = frozenset({"not_finite", "zero_vector", "no_vector"})
-"""What is wrong with one row only: its text may be the reason. Among many it is not tried again
-as it is, but in halves."""
-
+"""What can be wrong with one row only: its text may be the reason."""
 
 _DATE = re.compile(r"[-@](\d{4}-\d\d-\d\d|\d{8})$")
 
 
-def read_vectors(reply: Mapping[str, Any], texts: int, dim: int, model: str) -> list[Vector]:
+def read_vectors(
+    reply: Mapping[str, Any], texts: int, dim: int, model: str
+) -> list[Vector | InputRefused]:
     """Return the rows in the order of the request, each checked and of unit length.
+
+    In the place of a row that is no vector: why, with one of `TEXT_FAULTS`.
 
     Raises:
         ProviderUnavailable: ``fault`` names what is wrong; another try is worth it unless the
@@ -39,15 +41,19 @@ def read_vectors(reply: Mapping[str, Any], texts: int, dim: int, model: str) -> 
         raise ProviderUnavailable(
             f"the provider sent {len(data)} rows for {texts} texts", fault=fault
         )
-    rows: dict[int, Vector] = {}
+    rows: dict[int, Vector | InputRefused] = {}
     for place, row in enumerate(data):
         index = row.get("index", place) if isinstance(row, dict) else None
         if type(index) is not int or index in rows or not 0 <= index < texts:
             raise ProviderUnavailable(
-                f"the provider's row {place} has index {index!r} of {texts}", fault="bad_index"
+                f"the provider's row {place} has index {index!r:.80} of {texts}", fault="bad_index"
             )
-        where = f"the provider's row {index}"
-        rows[index] = _checked(row.get("embedding"), dim, where, alone=texts == 1)
+        rows[index] = _row(row.get("embedding"), dim, f"the provider's row {index}")
+    bad = [row for row in rows.values() if isinstance(row, InputRefused)]
+    if bad and len(bad) == texts:
+        fault = bad[0].fault if texts == 1 else f"all_{bad[0].fault}"
+        others = " (and all others)" if texts > 1 else ""
+        raise ProviderUnavailable(f"{bad[0]}{others}", fault=fault)
     return [rows[index] for index in range(texts)]
 
 
@@ -67,7 +73,7 @@ def _plain(model: str) -> str:
     return _DATE.sub("", name)
 
 
-def _checked(embedding: object, dim: int, where: str, *, alone: bool) -> Vector:
+def _row(embedding: object, dim: int, where: str) -> Vector | InputRefused:
     try:
         numbers = numbers_of(embedding)
         if len(numbers) != dim:
@@ -78,11 +84,12 @@ def _checked(embedding: object, dim: int, where: str, *, alone: bool) -> Vector:
             )
         return unit(numbers, dim, where)
     except InvalidVector as exc:
-        fault = "zero_vector" if "zero" in str(exc) else "not_finite"
-        raise ProviderUnavailable(str(exc), fault=fault, again=alone) from exc
-    except (ValueError, TypeError) as exc:
-        message = f"{where} is no vector: {exc}"
-        raise ProviderUnavailable(message, fault="no_vector", again=alone) from exc
+        said = str(exc)
+        fault = "zero_vector" if "zero" in said else "not_finite"
+        fault = "no_vector" if "shape" in said else fault  # lists of lists
+        return InputRefused(said, fault=fault)
+    except (ValueError, TypeError, OverflowError) as exc:
+        return InputRefused(f"{where} is no vector: {exc}", fault="no_vector")
 
 
 def numbers_of(embedding: object) -> Sequence[float] | np.ndarray[Any, np.dtype[np.float32]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from indexer.settings import Settings
+from indexer.provider.choices import model_table
+from indexer.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +41,16 @@ def test_the_compose_file_names_only_settings_that_exist():
 def test_every_compose_service_is_checked_for_health():
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     assert [name for name, service in services.items() if "healthcheck" not in service] == []
+
+
+def test_the_example_of_a_models_file_is_accepted():
+    settings = load_settings(models_file=ROOT / "docs" / "models.toml", _env_file=None)
+    table = model_table(settings, {"HOLYSHEEP_API_KEY": "a-key"})
+    assert [choice.provider for choice in table.choices["profile"]] == [
+        "holysheep",
+        "holysheep",
+        "local",
+    ]
 
 
 def test_the_readme_is_short_and_runs_early():
