@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import itertools
 import logging
 import math
 import os
@@ -51,7 +52,7 @@ __all__ = ["Runtime", "open_runtime"]
 _log = logging.getLogger(__name__)
 
 _STATES_CACHED = 2_048
-_CHECKPOINT_S = 1.0
+_SIGNALS_S, _CHECKPOINT_EVERY = 1.0, 5
 _DRAIN_S = 10.0
 _PROBE_S, _PING_EVERY_S = 2.0, 30.0
 
@@ -151,11 +152,16 @@ class Runtime:
         return "ok" if self.models.profile.well else "not well; profiles are counted"
 
     async def run_checkpoints(self) -> None:
-        """Checkpoint every second until cancelled."""
-        while True:
-            await asyncio.sleep(_CHECKPOINT_S)
+        """Write popularity every second, and checkpoint every five, until cancelled.
+
+        A checkpoint has the disk hold everything, and an append that comes then waits for it.
+        """
+        for second in itertools.count(1):
+            await asyncio.sleep(_SIGNALS_S)
             try:
-                await self.checkpoint()
+                await self.signals.flush()
+                if second % _CHECKPOINT_EVERY == 0:
+                    await self.checkpoint()
             except Exception as exc:  # noqa: BLE001 - counted, and tried again
                 self.telemetry.count("failures", "checkpoint")
                 _log.warning("checkpoint failed: %s", exc, exc_info=unforeseen(exc))

@@ -112,8 +112,8 @@ class Settings(BaseSettings):
     )
     provider_api_key_command: str | None = Field(
         None,
-        description="A command that prints the key (or such JSON); run without a shell, again on "
-        "401 and before the key ends.",
+        description="A command that prints the key (or such JSON), within the time that a request "
+        "may take; run without a shell, again on 401 and before the key ends.",
     )
     provider_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(
         5.0, description="Time that one request to a provider may take, in seconds."

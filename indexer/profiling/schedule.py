@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable
 from typing import Final
-
-from cachetools import TTLCache
 
 from indexer.stores.users import UserKey
 
@@ -31,7 +30,7 @@ class Schedule:
         self._later: list[tuple[float, int, UserKey]] = []
         self._ready: list[tuple[int, float, int, UserKey]] = []
         self._busy: dict[UserKey, float | None] = {}
-        self._active: TTLCache[UserKey, bool] = TTLCache(_ACTIVE_MAX, _ACTIVE_S, timer=clock)
+        self._active: dict[UserKey, float] = {}
         self._connected: set[UserKey] = set()
         self._order = itertools.count()
 
@@ -60,7 +59,9 @@ class Schedule:
 
     def touch(self, key: UserKey) -> None:
         """Note that a user is looking: goes before those who are not, for five minutes."""
-        self._active[key] = True
+        if len(self._active) >= _ACTIVE_MAX:
+            self._active.clear()
+        self._active[key] = self._clock()
 
     def connect(self, key: UserKey, connected: bool) -> None:
         """Note that a user is connected: goes before all who are not."""
@@ -94,4 +95,6 @@ class Schedule:
         return max(0.0, self._later[0][0] - self._clock()) if self._later else None
 
     def _rank(self, key: UserKey) -> int:
-        return 0 if key in self._connected else 1 if key in self._active else 2
+        if key in self._connected:
+            return 0
+        return 1 if self._clock() - self._active.get(key, -math.inf) < _ACTIVE_S else 2

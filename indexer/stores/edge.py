@@ -8,6 +8,7 @@ again in full (192 of them is what recall at 10 needs; see docs/architecture.md)
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,12 +43,16 @@ _Query = models.NearestQuery | models.FusionQuery | list[float] | None
 
 @dataclass(slots=True)
 class _Collection:
-    """An open shard. ``tenants``: all that its points may have, `NO_TENANT` for none."""
+    """An open shard. ``tenants``: all that its points may have, `NO_TENANT` for none.
+
+    ``changed``: since it was flushed last.
+    """
 
     shard: edge.EdgeShard
     vectors: dict[str, tuple[int, models.Distance]]
     searched: bool
     tenants: set[str] = field(default_factory=set)
+    changed: bool = True
 
     def params(self, wanted: int, rows: int, exact: bool) -> edge.SearchParams | None:
         """Return how to search for the best ``wanted`` points in a list of ``rows``."""
@@ -123,6 +128,7 @@ class EdgeStore:
     ) -> None:
         with self._using(collection_name) as collection:
             kind = convert.INDEXES[field_schema]
+            collection.changed = True
             collection.shard.update(edge.UpdateOperation.create_field_index(field_name, kind))
 
     async def upsert(self, collection_name: str, points: Sequence[models.PointStruct]) -> None:
@@ -132,11 +138,13 @@ class EdgeStore:
                 edge.Point(point.id, vector, point.payload)
                 for point, vector in zip(points, vectors, strict=True)
             ]
+            collection.changed = True
             collection.tenants.update((p.payload or {}).get(TENANT, NO_TENANT) for p in points)
             collection.shard.update(edge.UpdateOperation.upsert_points(converted))
 
     async def delete(self, collection_name: str, points: Sequence[PointId]) -> None:
         with self._using(collection_name) as collection:
+            collection.changed = True
             collection.shard.update(edge.UpdateOperation.delete_points(list(points)))
 
     async def retrieve(
@@ -219,9 +227,17 @@ class EdgeStore:
             return collection.shard.count(edge.CountRequest(filter=convert.filter_of(count_filter)))
 
     async def flush(self) -> None:
-        for name, collection in self._collections.items():
-            with _ours(name):
-                collection.shard.flush()
+        """Have the disk hold what has changed; each shard takes some 10 ms, others get between."""
+        for name, collection in list(self._collections.items()):
+            if collection.changed:
+                with _ours(name):
+                    collection.changed = False
+                    try:
+                        collection.shard.flush()
+                    except Exception:
+                        collection.changed = True
+                        raise
+                await asyncio.sleep(0)
 
     async def ping(self) -> None:
         if self._closed:
