@@ -10,6 +10,7 @@ from indexer.errors import InputRefused, ProviderUnavailable
 from indexer.provider.breaker import Breaker
 from indexer.provider.budget import Budget
 from indexer.provider.choices import Choice, Purpose
+from indexer.provider.dialect import is_about, without
 from indexer.provider.endpoint import Endpoint, Job
 from indexer.provider.tokens import estimate, used
 
@@ -18,6 +19,7 @@ __all__ = ["Answer", "ChatModel", "Message"]
 _PATH: Final = "chat/completions"
 _MARGIN_TOKENS: Final = 64
 _TEXT_MAX: Final = 64_000
+_OPTIONAL: Final = ("max_tokens", "temperature")
 
 Message = Mapping[str, str]
 
@@ -44,6 +46,7 @@ class ChatModel:
         self._purpose, self._choices = purpose, choices
         self._endpoints, self._budget = endpoints, budget
         self._format: dict[Choice, int] = dict.fromkeys(choices, 0)
+        self._refused_fields: dict[Choice, set[str]] = {choice: set() for choice in choices}
 
     @property
     def model(self) -> str:
@@ -105,19 +108,22 @@ class ChatModel:
         with self._budget.reserving(self._purpose, most, tenant, user_id):
             while True:
                 sent = self._format[choice]
-                body = {
+                whole = {
                     "model": choice.model,
                     "messages": list(messages),
                     "max_tokens": answer_tokens,
                     "temperature": 0.0,
                     **_format_fields(sent, schema),
                 }
+                body = without(whole, self._refused_fields[choice])
                 try:
                     return await self._endpoints[choice.provider].post(
                         _PATH, body, lambda reply: _answer(reply, choice, tokens), job
                     )
                 except InputRefused as exc:
-                    if schema is None or not self._loosen(choice, sent, str(exc)):
+                    unknown = {f for f in _OPTIONAL if f in body and is_about(f, str(exc))}
+                    self._refused_fields[choice] |= unknown
+                    if not unknown and not (schema and self._loosen(choice, sent, str(exc))):
                         raise
 
     def _breakers(self) -> list[Breaker]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -10,6 +9,7 @@ from indexer.domain.vectors import Vector
 from indexer.errors import InputRefused, ProviderError, ProviderUnavailable, SchemaMismatch
 from indexer.provider.budget import Budget
 from indexer.provider.choices import Choice
+from indexer.provider.dialect import is_about, without
 from indexer.provider.endpoint import Endpoint, Job
 from indexer.provider.tokens import estimate
 from indexer.provider.vectors import TEXT_FAULTS, read_vectors
@@ -140,7 +140,7 @@ class ProviderEmbedder:
                         job,
                     )
                 except InputRefused as exc:
-                    unknown = {f for f in _OPTIONAL if f in body and _about(f, str(exc))}
+                    unknown = {f for f in _OPTIONAL if f in body and is_about(f, str(exc))}
                     if not unknown:
                         raise
                     self._refused_fields[choice] |= unknown
@@ -156,13 +156,4 @@ class ProviderEmbedder:
             "dimensions": self._dim,
             "encoding_format": "base64",
         }
-        refused = self._refused_fields[choice]
-        return {name: value for name, value in body.items() if name not in refused}
-
-
-def _about(field: str, refused: str) -> bool:
-    """Whether a refusal is about a field that is not known, and does not just quote a text."""
-    name = re.escape(field)
-    unknown = r"(not |un|in)(support|recogni|known|permitt|allowed|expected|valid)|extra"
-    near = rf"({unknown}).{{0,80}}{name}|{name}.{{0,80}}({unknown})"
-    return re.search(near, refused, re.IGNORECASE | re.DOTALL) is not None
+        return without(body, self._refused_fields[choice])

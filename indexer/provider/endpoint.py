@@ -38,6 +38,7 @@ T = TypeVar("T")
 _CONNECT_S: Final = 2.0
 _KEY_PROBE_S: Final = 10.0
 _ABSENT_PROBE_S: Final = 30.0
+_ABOUT_INPUT: Final = TEXT_FAULTS | {"no_text"}
 _REPLY_MAX: Final = 64 * 2**20
 _QUOTED: Final = 200
 _RETRYABLE: Final = {408, 409, 425, 429}
@@ -250,7 +251,7 @@ class Endpoint:
             breaker.trip(str(exc), _ABSENT_PROBE_S)
         elif isinstance(exc, InputRefused):
             breaker.succeed()  # it answers; this input is the matter
-        elif exc.fault not in TEXT_FAULTS:  # a few such texts must not close the way to all others
+        elif exc.fault not in _ABOUT_INPUT:  # which must not close the way to all others
             breaker.fail(str(exc))
 
     def _record(self, job: Job, outcome: str, latency_s: float, reply: Reply) -> None:

@@ -74,6 +74,23 @@ async def test_calls_that_learn_of_the_format_together_all_succeed_and_learn_no_
         assert _format(client.server.seen[-1].body) == "json_object"
 
 
+async def test_a_field_that_the_model_does_not_take_is_renamed_or_left_out_from_then_on(
+    tmp_path: Path,
+) -> None:
+    def answer(seen: Seen) -> Fault | None:
+        old = next((name for name in ("max_tokens", "temperature") if name in seen.body), None)
+        return Fault(400, f"Unsupported parameter: '{old}'") if old else None
+
+    async with open_client(tmp_path) as client:
+        client.server.answer = answer
+        assert (await client.chat()).text == client.server.says
+        assert (await client.chat()).text == client.server.says
+        assert len(client.server.seen) == 4
+        last = client.server.seen[-1].body
+        assert last.keys() & {"max_tokens", "temperature"} == set()
+        assert last["max_completion_tokens"] > 0
+
+
 async def test_a_format_is_only_asked_for_where_there_is_a_schema(tmp_path: Path) -> None:
     async with open_client(tmp_path) as client:
         await client.chat()
