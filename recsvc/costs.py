@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from indexer.provider.ledger import Usage, UserCost
@@ -75,31 +75,31 @@ class CostReport:
             ("this month, projected", self.projected_month_usd),
             (f"per 1,000 events (of {self.events})", per_1000),
         ):
-            table.add_row(name, "-" if value is None else f"{value:.4f}")
+            table.add_row(name, "-" if value is None else _usd(value))
         console.print(table)
-        rows = Table("purpose", "model", "provider", "calls", "failed", "tokens in", "out",
-                     "ms", "today", "month")  # fmt: skip
+        rows = Table(Column("purpose", no_wrap=True), Column("model", overflow="fold"), "calls",
+                     "failed", "tokens in, out", "ms", Column("today, month", no_wrap=True)
+                     )  # fmt: skip
         for row in self.rows:
-            price = "unknown" if row.unpriced_calls else f"{row.month_usd:.4f}"
+            month = "unknown" if row.unpriced_calls else _usd(row.month_usd)
             rows.add_row(
-                *(row.purpose, Text(row.model), Text(row.provider)),  # names are no markup
-                *(str(row.calls), str(row.failed)),
-                *(str(row.tokens_in), str(row.tokens_out), f"{row.latency_ms_mean:.0f}"),
-                *(f"{row.today_usd:.4f}", price),
+                *(row.purpose, Text(f"{row.model}\n({row.provider})")),  # names are no markup
+                *(str(row.calls), str(row.failed), f"{row.tokens_in}\n{row.tokens_out}"),
+                *(f"{row.latency_ms_mean:.0f}", f"{_usd(row.today_usd)}\n{month}"),
             )
         console.print(rows)
         if self.alternatives:
             other = Table("model", "month to date", "times", title="The same LLM traffic at ...")
             for one in self.alternatives:
                 ratio = "-" if one.ratio is None else f"{one.ratio:.2f}"
-                other.add_row(Text(one.model), f"{one.month_usd:.4f}", ratio)
+                other.add_row(Text(one.model), _usd(one.month_usd), ratio)
             console.print(other)
         if self.users:
             users = Table("tenant", "user", "calls", "tokens in", "out", "month", title="Users")
             for who in self.users:
                 counts = (who.calls, who.tokens_in, who.tokens_out)
                 names = (Text(who.tenant), Text(who.user_id))
-                users.add_row(*names, *map(str, counts), f"{who.cost_usd:.4f}")
+                users.add_row(*names, *map(str, counts), _usd(who.cost_usd))
             console.print(users)
 
 
@@ -133,6 +133,11 @@ def cost_report(
         alternatives=_alternatives(usage, prices),
         users=users,
     )
+
+
+def _usd(amount: float) -> str:
+    """Write dollars, with more digits where there are few."""
+    return f"{amount:.4f}" if amount == 0.0 or amount >= 0.01 else f"{amount:.7f}"
 
 
 def _projected(month_usd: float, first: str, now: float) -> float:
