@@ -242,20 +242,14 @@ async def _assemble(
         batch_max=settings.batch_size,
         flush_interval_s=settings.flush_interval_s,
     )
-    refresher = ProfileRefresher(
+    refresher = _refresher(
+        settings,
+        telemetry,
+        models,
         states,
         profiles,
         EvidenceReader(items, settings.text_features),
         ProfileWriter(states, profiles, embeddings, worker.turn),
-        open_profiler(models),
-        models.budget,
-        models.ledger,
-        telemetry,
-        rules=PlanRules(
-            settings.profile_events, settings.profile_interval_s, settings.profile_min_interval_s
-        ),
-        half_life_s=settings.half_life_long_s,
-        concurrency=settings.profile_concurrency,
     )
     item_worker.ready = worker.items_ready
     changes.subscribe(lambda change: refresher.due((change.tenant, change.user_id)))
@@ -277,6 +271,32 @@ async def _assemble(
         worker=worker,
         refresher=refresher,
         catalogue=Catalogue(log, items, item_worker.progress),
+    )
+
+
+def _refresher(
+    settings: Settings,
+    telemetry: Telemetry,
+    models: Models,
+    states: UserStates,
+    profiles: Profiles,
+    evidence: EvidenceReader,
+    writer: ProfileWriter,
+) -> ProfileRefresher:
+    return ProfileRefresher(
+        states,
+        profiles,
+        evidence,
+        writer,
+        open_profiler(models),
+        models.budget,
+        models.ledger,
+        telemetry,
+        rules=PlanRules(
+            settings.profile_events, settings.profile_interval_s, settings.profile_min_interval_s
+        ),
+        half_life_s=settings.half_life_long_s,
+        concurrency=settings.profile_concurrency,
     )
 
 
