@@ -1,4 +1,4 @@
-"""One micro-batch of events: from the log into user states, popularity and notices."""
+"""One micro-batch of events: from the log into user states, neighbourhoods and notices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from indexer.domain.events import (
     item_ref,
     ref_item,
     ref_text,
-    signed_weight,
     text_ref,
 )
 from indexer.domain.fold import Arrival, FoldRules, fold, resolve
@@ -22,10 +21,11 @@ from indexer.domain.items import Item
 from indexer.domain.state import UserState
 from indexer.domain.vectors import Vector
 from indexer.embedding import Embeddings
-from indexer.ports import Changes, EventLog, EventRecord, ItemRecord, UserChange
+from indexer.errors import LogError, StoreError
+from indexer.pairs import PairCounter
+from indexer.ports import Changes, EventLog, EventRecord, ItemRecord, Learner, UserChange
 from indexer.progress import Outcome, Outcomes
 from indexer.stores.items import ItemPoints
-from indexer.stores.signals import Signals
 from indexer.stores.users import UserKey, UserStates
 from indexer.telemetry import Telemetry
 
@@ -37,7 +37,10 @@ _FOLDED_AT_ONCE = 16
 
 
 class Applier:
-    """Applies events to the store; the only writer of user states and popularity."""
+    """Applies events to the store; the only writer of user states and neighbourhoods.
+
+    ``learner``, where there is one, looks at events before they are folded.
+    """
 
     def __init__(
         self,
@@ -45,15 +48,16 @@ class Applier:
         states: UserStates,
         items: ItemPoints,
         embeddings: Embeddings,
-        signals: Signals,
+        pairs: PairCounter,
         changes: Changes,
         outcomes: Outcomes,
         telemetry: Telemetry,
         rules: FoldRules,
     ) -> None:
         self._log, self._states, self._items = log, states, items
-        self._embeddings, self._signals, self._changes = embeddings, signals, changes
+        self._embeddings, self._pairs, self._changes = embeddings, pairs, changes
         self._outcomes, self._telemetry, self._rules = outcomes, telemetry, rules
+        self.learner: Learner | None = None
 
     async def apply(self, records: Sequence[EventRecord]) -> set[tuple[str, str]]:
         """Fold ``records``, in log order; doing it twice changes nothing more.
@@ -67,9 +71,11 @@ class Applier:
         before = await self._states.get_many(by_user)
         vectors = await self._vectors(record.event for record in records)
         await self._create_items(records, vectors)
-        after = await self._fold(by_user, before, vectors)
+        after, seen = await self._fold(by_user, before, vectors)
         await self._store(after)
-        await self._count(records, before)
+        with self._telemetry.timed("pairs"):
+            await self._pairs.count(seen)
+        self._note(records, before)
         self._settle(records, {(s.tenant, s.user_id): s for s in after})
         self._telemetry.observe("pipeline", time.perf_counter() - start)
         return _unknown_texts(records, vectors)
@@ -133,50 +139,55 @@ class Applier:
         by_user: Mapping[UserKey, Sequence[EventRecord]],
         before: Mapping[UserKey, UserState],
         vectors: Mapping[str, Mapping[str, Vector]],
-    ) -> list[UserState]:
+    ) -> tuple[list[UserState], list[tuple[EventRecord, UserState]]]:
+        """Return the changed states; and the records in log order, each with the state it met."""
         folded: list[UserState] = []
+        seen: list[tuple[EventRecord, UserState]] = []
         with self._telemetry.timed("fold"):
             for n, (key, records) in enumerate(by_user.items(), start=1):
                 state = before.get(key) or UserState(*key)
                 known = vectors.get(key[0], {})
                 if any(record.event.event_type == RETRACT for record in records):
                     known = await self._with_retracted(state, records, known)
-                after = await self._fold_user(state, records, known)
+                after = state
+                for record in records:
+                    await self._learn(after, record)
+                    seen.append((record, after))
+                    after = await self._fold_one(after, record, known)
                 if after.offset != state.offset:
                     folded.append(after)
                 if n % _FOLDED_AT_ONCE == 0:
                     await asyncio.sleep(0)
-        return folded
+        seen.sort(key=lambda pair: pair[0].offset)
+        return folded, seen
 
-    async def _fold_user(
-        self, state: UserState, records: Sequence[EventRecord], vectors: Mapping[str, Vector]
-    ) -> UserState:
-        arrivals = [await self._arrival(state, record) for record in records]
+    async def _learn(self, state: UserState, record: EventRecord) -> None:
+        if self.learner is None or record.offset <= state.offset:
+            return
         try:
-            return fold(state, arrivals, vectors, self._rules)
-        except Exception:  # noqa: BLE001 - counted below, for the event that is to blame
-            return await self._fold_one_by_one(state, records, arrivals, vectors)
+            with self._telemetry.timed("learn"):
+                await self.learner.learn(state, record)
+        except Exception as exc:  # noqa: BLE001 - counted; what is not learned now is later
+            self._telemetry.count("failures", "learn")
+            _log.warning("nothing is learned of the event at %d: %s", record.offset, exc)
 
-    async def _fold_one_by_one(
-        self,
-        state: UserState,
-        records: Sequence[EventRecord],
-        arrivals: Sequence[Arrival],
-        vectors: Mapping[str, Vector],
+    async def _fold_one(
+        self, state: UserState, record: EventRecord, vectors: Mapping[str, Vector]
     ) -> UserState:
-        """Fold what can be folded; what cannot goes to the dead letters."""
-        for record, arrival in zip(records, arrivals, strict=True):
-            try:
-                state = fold(state, [arrival], vectors, self._rules)
-            except Exception as exc:  # noqa: BLE001 - the fold is pure: the event is to blame
-                reason = f"{type(exc).__name__}: {exc}"
-                await self._log.add_dead_letter(record, reason)
-                self._telemetry.count("events", "dead_letter")
-                _log.error("event at %d goes to the dead letters: %s", record.offset, reason)
-                event = record.event
-                key = (event.tenant, event.user_id, event.event_id)
-                self._outcomes.settle(key, Outcome(state.version, error=reason))
-        return state
+        """Fold one event; what cannot be folded goes to the dead letters."""
+        try:
+            return fold(state, [await self._arrival(state, record)], vectors, self._rules)
+        except (LogError, StoreError):
+            raise
+        except Exception as exc:  # noqa: BLE001 - the fold is pure: the event is to blame
+            reason = f"{type(exc).__name__}: {exc}"
+            await self._log.add_dead_letter(record, reason)
+            self._telemetry.count("events", "dead_letter")
+            _log.error("event at %d goes to the dead letters: %s", record.offset, reason)
+            event = record.event
+            key = (event.tenant, event.user_id, event.event_id)
+            self._outcomes.settle(key, Outcome(state.version, error=reason))
+            return state
 
     async def _arrival(self, state: UserState, record: EventRecord) -> Arrival:
         event = record.event
@@ -207,20 +218,8 @@ class Applier:
         with self._telemetry.timed("invalidate"):
             await self._changes.publish(UserChange(s.tenant, s.user_id, s.version) for s in states)
 
-    async def _count(
-        self, records: Sequence[EventRecord], before: Mapping[UserKey, UserState]
-    ) -> None:
-        """Count popularity, and how long each event took to become visible."""
-        liked = [
-            (record, (record.event.tenant, record.event.item_id), weight)
-            for record in records
-            if record.event.item_id is not None
-            and (weight := signed_weight(record.event, self._rules.weights)) > 0.0
-        ]
-        signals = await self._signals.load(key for _, key, _ in liked)
-        for record, key, weight in liked:
-            at = record.event.timestamp
-            self._signals.count(key, signals[key], weight, at, record.offset)
+    def _note(self, records: Sequence[EventRecord], before: Mapping[UserKey, UserState]) -> None:
+        """Note how long each event took to become visible."""
         now = time.time()
         for record in records:
             state = before.get((record.event.tenant, record.event.user_id))

@@ -14,7 +14,7 @@ from indexer.errors import ProviderError, ProviderUnavailable, unforeseen
 from indexer.ports import EventLog, ItemRecord
 from indexer.progress import Progress
 from indexer.stores.items import ItemPoint, ItemPoints
-from indexer.stores.signals import Signals
+from indexer.stores.neighbours import Neighbours
 from indexer.telemetry import Telemetry
 
 __all__ = ["ItemWorker"]
@@ -37,13 +37,13 @@ class ItemWorker:
         self,
         log: EventLog,
         items: ItemPoints,
-        signals: Signals,
+        neighbours: Neighbours,
         embeddings: Embeddings,
         telemetry: Telemetry,
         text_features: frozenset[str],
         offset: int,
     ) -> None:
-        self._log, self._items, self._signals = log, items, signals
+        self._log, self._items, self._neighbours = log, items, neighbours
         self._embeddings, self._telemetry = embeddings, telemetry
         self._text_features = text_features
         self._wake = asyncio.Event()
@@ -62,9 +62,7 @@ class ItemWorker:
             await self._wake.wait()
             self._wake.clear()
             try:
-                while records := await self._log.read_items(self.progress.offset, _BATCH):
-                    await self._apply(records)
-                    self.progress.advance(records[-1].offset)
+                await self.catch_up()
                 pause_s = _RETRY_MIN_S
             except Exception as exc:  # noqa: BLE001 - counted, and tried again
                 self._telemetry.count("failures", "items")
@@ -74,6 +72,12 @@ class ItemWorker:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _RETRY_MAX_S)
                 self._wake.set()
+
+    async def catch_up(self) -> None:
+        """Apply all catalogue changes that are recorded."""
+        while records := await self._log.read_items(self.progress.offset, _BATCH):
+            await self._apply(records)
+            self.progress.advance(records[-1].offset)
 
     async def run_retries(self) -> None:
         """Embed parked items again, with growing pauses, until cancelled."""
@@ -113,7 +117,7 @@ class ItemWorker:
             if gone:
                 async with self._turn:
                     await self._items.delete(tenant, gone)
-                    await self._signals.delete(tenant, gone)
+                    await self._neighbours.delete(tenant, gone)
                 self._telemetry.count("items", "deleted", n=len(gone))
             points = [
                 self._point(record.item, record.offset)

@@ -13,6 +13,7 @@ from qdrant_client import models
 
 from indexer.domain.events import Event
 from indexer.domain.items import Item
+from indexer.domain.state import UserState
 from indexer.domain.vectors import Vector
 from indexer.errors import ProviderError
 
@@ -25,12 +26,17 @@ __all__ = [
     "EventRecord",
     "Hit",
     "ItemRecord",
+    "Learner",
     "PointId",
+    "Query",
     "UserChange",
     "VectorStore",
 ]
 
 PointId = str | int
+
+Query = models.NearestQuery | models.FusionQuery | models.SparseVector | list[float] | None
+"""What `VectorStore.query_points` can be asked; a bare vector asks for its nearest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +62,10 @@ class VectorStore(Protocol):
         collection_name: str,
         vectors_config: Mapping[str, models.VectorParams],
         *,
+        sparse_vectors_config: Mapping[str, models.SparseVectorParams] | None = None,
         hnsw_config: models.HnswConfigDiff | None = None,
     ) -> None:
-        """Create a collection; ``hnsw_config`` with m=0 says it is only ever asked by id."""
+        """Create a collection; ``hnsw_config`` with m=0 says that no graph is to be built."""
         ...
 
     async def delete_collection(self, collection_name: str) -> None: ...
@@ -91,7 +98,7 @@ class VectorStore(Protocol):
     async def query_points(
         self,
         collection_name: str,
-        query: models.NearestQuery | models.FusionQuery | list[float] | None = None,
+        query: Query = None,
         *,
         using: str | None = None,
         prefetch: Sequence[models.Prefetch] | None = None,
@@ -204,6 +211,12 @@ class EventLog(Protocol):
         self, tenant: str, user_id: str, *, after: int, limit: int
     ) -> list[EventRecord]: ...
 
+    async def user_events_before(
+        self, tenant: str, user_id: str, *, before: int, limit: int
+    ) -> list[EventRecord]:
+        """Return the newest events of a user below an offset, oldest first."""
+        ...
+
     async def erase_user(self, tenant: str, user_id: str) -> int:
         """Delete all events of a user; return how many there were."""
         ...
@@ -253,6 +266,14 @@ class Embedder(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Learner(Protocol):
+    """Sees what users do next, to learn how to foretell it."""
+
+    async def learn(self, before: UserState, record: EventRecord) -> None:
+        """Look at an event that is about to be folded, with the state that it changes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

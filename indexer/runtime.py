@@ -27,6 +27,7 @@ from indexer.errors import (
     unforeseen,
 )
 from indexer.item_worker import ItemWorker
+from indexer.pairs import PairCounter
 from indexer.ports import Changes, Embedder, EventLog, UserChange, VectorStore
 from indexer.profiling import open_profiler
 from indexer.profiling.evidence import EvidenceReader
@@ -38,10 +39,10 @@ from indexer.provider import Models, check_models, open_models
 from indexer.settings import Settings
 from indexer.stores import open_store
 from indexer.stores.items import ItemPoints
+from indexer.stores.neighbours import Neighbours
 from indexer.stores.profiles import Profiles
-from indexer.stores.schema import SIGNALS, USERS, prepare
-from indexer.stores.signals import Signals
-from indexer.stores.terms import Cursors, TextVectors
+from indexer.stores.schema import HEAT, HOT, is_older, prepare
+from indexer.stores.terms import Cursors, Notes, TextVectors, forget_folded
 from indexer.stores.users import UserStates
 from indexer.streams import open_log
 from indexer.telemetry import Telemetry
@@ -52,7 +53,7 @@ __all__ = ["Runtime", "open_runtime"]
 _log = logging.getLogger(__name__)
 
 _STATES_CACHED = 2_048
-_SIGNALS_S, _CHECKPOINT_EVERY = 1.0, 5
+_COUNTS_S, _CHECKPOINT_EVERY = 1.0, 5
 _DRAIN_S = 10.0
 _PROBE_S, _PING_EVERY_S = 2.0, 30.0
 
@@ -72,9 +73,11 @@ class Runtime:
     items: ItemPoints
     profiles: Profiles
     embeddings: Embeddings
-    signals: Signals
+    neighbours: Neighbours
+    notes: Notes
     cursors: Cursors
     item_worker: ItemWorker
+    applier: Applier
     worker: Worker
     refresher: ProfileRefresher
     catalogue: Catalogue
@@ -99,7 +102,7 @@ class Runtime:
         }
         if cursors == self._saved:
             return
-        await self.signals.flush()
+        await self.neighbours.flush()
         await self.store.flush()
         await self.cursors.write(cursors)
         self._saved = cursors
@@ -125,10 +128,7 @@ class Runtime:
 
     async def forget_users(self) -> None:
         """Drop all that is folded from events, so that the next start folds the log again."""
-        await self.cursors.write({**await self.cursors.read(), "events": 0})
-        await self.store.flush()
-        for collection in (USERS, SIGNALS):
-            await self.store.delete_collection(collection)
+        await forget_folded(self.store)
 
     async def embedder_state(self) -> str:
         """Tell whether the embedder answers; asked at most twice a minute, as asking may cost."""
@@ -152,14 +152,14 @@ class Runtime:
         return "ok" if self.models.profile.well else "not well; profiles are counted"
 
     async def run_checkpoints(self) -> None:
-        """Write popularity every second, and checkpoint every five, until cancelled.
+        """Write what items gained every second, and checkpoint every five, until cancelled.
 
         A checkpoint has the disk hold everything, and an append that comes then waits for it.
         """
         for second in itertools.count(1):
-            await asyncio.sleep(_SIGNALS_S)
+            await asyncio.sleep(_COUNTS_S)
             try:
-                await self.signals.flush()
+                await self.neighbours.flush()
                 if second % _CHECKPOINT_EVERY == 0:
                     await self.checkpoint()
             except Exception as exc:  # noqa: BLE001 - counted, and tried again
@@ -210,6 +210,9 @@ async def _assemble(
     models: Models,
 ) -> Runtime:
     embedder = models.embedder.name
+    if await is_older(store):
+        _log.warning("the collections are of an earlier layout; folding the event log again")
+        await forget_folded(store)
     await prepare(store, dim=settings.embedding_dim, embedder=embedder)
     cursors = Cursors(store)
     offsets = await _offsets(cursors, log)
@@ -225,12 +228,30 @@ async def _assemble(
         batch_tokens=settings.provider_batch_tokens,
         parallel=settings.provider_concurrency,
     )
-    signals = Signals(store, settings.half_life_popularity_s)
+    neighbours = Neighbours(
+        store,
+        settings.neighbour_rules,
+        {HEAT: settings.half_life_popularity_s, HOT: settings.half_life_hot_s},
+    )
     item_worker = ItemWorker(
-        log, items, signals, embeddings, telemetry, settings.text_features, offsets.get("items", 0)
+        log,
+        items,
+        neighbours,
+        embeddings,
+        telemetry,
+        settings.text_features,
+        offsets.get("items", 0),
     )
     applier = Applier(
-        log, states, items, embeddings, signals, changes, outcomes, telemetry, settings.fold_rules
+        log,
+        states,
+        items,
+        embeddings,
+        PairCounter(log, neighbours, settings.event_weights, settings.neighbour_rules),
+        changes,
+        outcomes,
+        telemetry,
+        settings.fold_rules,
     )
     worker = Worker(
         log,
@@ -265,9 +286,11 @@ async def _assemble(
         items=items,
         profiles=profiles,
         embeddings=embeddings,
-        signals=signals,
+        neighbours=neighbours,
+        notes=Notes(store),
         cursors=cursors,
         item_worker=item_worker,
+        applier=applier,
         worker=worker,
         refresher=refresher,
         catalogue=Catalogue(log, items, item_worker.progress),

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from indexer.domain.events import DEFAULT_WEIGHTS
 from indexer.domain.fold import FoldRules
 from indexer.domain.items import FilterKind
+from indexer.domain.neighbours import NeighbourRules
 from indexer.errors import SettingsError
 
 __all__ = ["DAY_S", "Settings", "load_settings", "unknown_variables"]
@@ -212,7 +213,36 @@ class Settings(BaseSettings):
         DAY_S, description="Half-life of the short-term taste, in seconds."
     )
     half_life_popularity_s: Annotated[float, Field(gt=0)] = Field(
-        14 * DAY_S, description="Half-life of an event's part in an item's popularity, in seconds."
+        7 * DAY_S, description="Half-life of an event's part in an item's popularity, in seconds."
+    )
+    half_life_hot_s: Annotated[float, Field(gt=0)] = Field(
+        DAY_S, description="Half-life of its part in what is hot at the moment, in seconds."
+    )
+    half_life_trend_s: Annotated[float, Field(gt=0)] = Field(
+        7 * DAY_S,
+        description="Half-life of what goes together lately, in seconds; what goes together at "
+        "any time is kept beside it.",
+    )
+    visit_s: Annotated[float, Field(gt=0)] = Field(
+        1800.0, description="A visit goes on until this long after an event, in seconds."
+    )
+    learn_every: Annotated[int, Field(ge=0)] = Field(
+        16,
+        description="The ranking learns from one event in this many; from every second one that "
+        "begins a visit, and from every fourth until it has learned a thousand times. 0: never.",
+    )
+    calibration: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="How strictly a list keeps to the shares of a user's interests, as far as "
+        "likeness made it; 0: not at all.",
+    )
+    exploration: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.1, description="Share of a stranger's list that is not the most popular."
+    )
+    rules_file: Path | None = Field(
+        None,
+        description="TOML of business rules: boosts, pins, caps, hidden items and weights; read "
+        "again when it changes. See docs/ranking.md.",
     )
     event_weights: Annotated[Mapping[str, float], NoDecode] = Field(
         default_factory=dict,
@@ -300,6 +330,11 @@ class Settings(BaseSettings):
                 f"RECSVC_HALF_LIFE_LONG_S={self.half_life_long_s:.0f}"
             )
         return self
+
+    @property
+    def neighbour_rules(self) -> NeighbourRules:
+        """The constants of counting what goes together."""
+        return NeighbourRules(half_life_recent_s=self.half_life_trend_s)
 
     @property
     def fold_rules(self) -> FoldRules:

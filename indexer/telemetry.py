@@ -16,8 +16,10 @@ __all__ = ["STEPS", "Telemetry"]
 STEPS: Final = (
     "append",
     "embed",
+    "learn",
     "fold",
     "upsert",
+    "pairs",
     "invalidate",
     "profile",
     "profile_llm",
@@ -46,6 +48,10 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "budget_stops": ("Calls that a budget stopped.", ("budget",)),
     "profiles": ("Profiles by what came of it.", ("outcome",)),
     "embedded_texts": ("Texts embedded.", ("model",)),
+    "learned": (
+        "Events foretold to learn the ranking, by whether it was among the candidates.",
+        ("outcome",),
+    ),
     "answers": ("Recommendation answers.", ("source", "strategy")),
     "failures": ("Failures that were survived.", ("where",)),
 }

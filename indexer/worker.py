@@ -71,7 +71,7 @@ class Worker:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._catch_up()
+                await self.catch_up()
                 pause_s = _RETRY_MIN_S
             except Exception as exc:  # noqa: BLE001 - counted, and tried again
                 self._telemetry.count("failures", "worker")
@@ -81,6 +81,23 @@ class Worker:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _RETRY_MAX_S)
                 self._wake.set()
+
+    async def catch_up(self) -> None:
+        """Fold all that is logged."""
+        while True:
+            await self._resolve_known()
+            async with self.turn:
+                last = await self._log.last_offset()
+                records = await self._batch()
+                if not records:
+                    self.progress.advance(last)  # beyond it there is only what was erased
+                    return
+                for tenant, text in await self._applier.apply(records):
+                    self._want_text(tenant, text)
+            self.progress.advance(records[-1].offset)
+            left = await self.depth()
+            self._telemetry.lag.set(left)
+            _log.debug("folded %d events up to %d; %d left", len(records), records[-1].offset, left)
 
     async def run_texts(self) -> None:
         """Embed the texts of searches until cancelled."""
@@ -127,22 +144,6 @@ class Worker:
             self._texts.pop((tenant, text), None)
         self._refs_ready(tenant, [text_ref(text) for text in results if text not in failed])
         return not away
-
-    async def _catch_up(self) -> None:
-        while True:
-            await self._resolve_known()
-            async with self.turn:
-                last = await self._log.last_offset()
-                records = await self._batch()
-                if not records:
-                    self.progress.advance(last)  # beyond it there is only what was erased
-                    return
-                for tenant, text in await self._applier.apply(records):
-                    self._want_text(tenant, text)
-            self.progress.advance(records[-1].offset)
-            left = await self.depth()
-            self._telemetry.lag.set(left)
-            _log.debug("folded %d events up to %d; %d left", len(records), records[-1].offset, left)
 
     async def _batch(self) -> list[EventRecord]:
         """Read the next micro-batch; give one that is not full the time to fill."""

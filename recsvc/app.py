@@ -36,6 +36,8 @@ def create_app(runtime: Runtime, keyring: Keyring) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     recommender = Recommender(runtime, open_cache(runtime.settings))
+    if runtime.settings.learn_every:
+        runtime.applier.learner = recommender.learner()
     app.state.service = service = Service(runtime, recommender, keyring)
     problems.install(app)
     app.add_middleware(HotRoutes, service=service)

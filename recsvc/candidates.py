@@ -8,13 +8,12 @@ from typing import Any
 
 from qdrant_client import models
 
-from indexer.domain.ids import item_point
 from indexer.domain.vectors import Vector
 from indexer.ports import Hit, VectorStore
-from indexer.stores.items import ItemPoints
+from indexer.stores.items import ItemPoints, Shown
+from indexer.stores.neighbours import Neighbours
 from indexer.stores.points import scoped
-from indexer.stores.schema import ITEMS
-from indexer.stores.signals import Signals
+from indexer.stores.schema import HEAT, ITEMS
 from recsvc.filters import Conditions
 
 __all__ = ["Candidate", "Candidates", "Wanted"]
@@ -36,7 +35,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which items may be returned, how many, and from where on."""
+    """Which items may be returned, how many, and from where on.
+
+    ``filtered``: whether there is more to check of an item than that it is not excluded.
+    """
 
     tenant: str
     limit: int
@@ -45,13 +47,21 @@ class Wanted:
     excluded: frozenset[str] = frozenset()  # point ids
     diversity: float = 0.0
     now: float = 0.0
+    filtered: bool = False
 
 
 class Candidates:
     """Asks the store for items."""
 
-    def __init__(self, store: VectorStore, items: ItemPoints, signals: Signals) -> None:
-        self._store, self._items, self._signals = store, items, signals
+    def __init__(self, store: VectorStore, items: ItemPoints, neighbours: Neighbours) -> None:
+        self._store, self._items, self._neighbours = store, items, neighbours
+
+    async def near(
+        self, vector: Vector, wanted: Wanted, limit: int, start: int = 0
+    ) -> list[tuple[str, float]]:
+        """Return the points nearest to ``vector`` (unit length), and their cosines."""
+        hits = await self._search(vector.tolist(), wanted, limit, start)
+        return [(hit.id, hit.score) for hit in hits]
 
     async def nearest(self, vector: Vector, wanted: Wanted) -> list[Candidate]:
         """Return the items nearest to ``vector`` (unit length); scores are cosines.
@@ -81,27 +91,49 @@ class Candidates:
         """Return the most popular items, then any; the score is the share of the top's heat."""
         reach = wanted.start + wanted.limit
         found: list[Candidate] = []
+        taken: set[str] = set()
         top = None
         for start in range(0, _POPULAR_MAX, _POPULAR_PAGE):
-            page = await self._signals.popular(wanted.tenant, _POPULAR_PAGE, start)
+            page = await self._neighbours.popular(wanted.tenant, HEAT, _POPULAR_PAGE, start)
             if page and top is None:
-                top = page[0][1]
-            heats = {
-                item_id: heat
-                for item_id, heat in page
-                if item_point(wanted.tenant, item_id) not in wanted.excluded
-            }
-            features = await self._allowed(wanted, heats)
+                top = page[0].score
+            heats = {hit.id: hit.score for hit in page if hit.id not in wanted.excluded}
+            allowed = await self.allowed(wanted, heats)
             found += [
-                Candidate(item_id, 2.0 ** (heats[item_id] - (top or 0.0)), features[item_id])
-                for item_id in heats
-                if item_id in features
+                Candidate(allowed[point][0], 2.0 ** (heat - (top or 0.0)), allowed[point][1])
+                for point, heat in heats.items()
+                if point in allowed
             ]
+            taken |= allowed.keys()
             if len(found) >= reach or len(page) < _POPULAR_PAGE:
                 break
         if len(found) < reach:
-            found += await self._any(wanted, reach - len(found), {c.item_id for c in found})
+            found += await self.any_other(wanted, reach - len(found), taken)
         return found[wanted.start : reach]
+
+    async def allowed(self, wanted: Wanted, points: Collection[str]) -> dict[str, Shown]:
+        """Return item id and features of those of ``points`` that may be shown."""
+        if not points:
+            return {}
+        if not wanted.filtered:
+            return await self._items.shown(list(points))
+        only = models.HasIdCondition.model_construct(has_id=list(points))
+        records, _ = await self._store.scroll(
+            ITEMS, self._filter(wanted, [], only), limit=len(points), with_payload=_FIELDS
+        )
+        payloads = {str(record.id): record.payload or {} for record in records}
+        return {point: (p["item_id"], p["features"]) for point, p in payloads.items()}
+
+    async def any_other(self, wanted: Wanted, limit: int, taken: Iterable[str]) -> list[Candidate]:
+        """Return items that may be shown and are not ``taken``, in no order; they score 0."""
+        records, _ = await self._store.scroll(
+            ITEMS,
+            self._filter(wanted, _ids({*wanted.excluded, *taken})),
+            limit=limit,
+            with_payload=_FIELDS,
+        )
+        payloads = [record.payload or {} for record in records]
+        return [Candidate(p["item_id"], 0.0, p["features"]) for p in payloads]
 
     async def _search(
         self, query: models.NearestQuery | list[float], wanted: Wanted, limit: int, start: int
@@ -115,29 +147,6 @@ class Candidates:
             offset=start,
             with_payload=False,
         )
-
-    async def _allowed(
-        self, wanted: Wanted, item_ids: Iterable[str]
-    ) -> dict[str, Mapping[str, Any]]:
-        points = [item_point(wanted.tenant, item_id) for item_id in item_ids]
-        if not points:
-            return {}
-        only = models.HasIdCondition.model_construct(has_id=points)
-        records, _ = await self._store.scroll(
-            ITEMS,
-            self._filter(wanted, [], only),
-            limit=len(points),
-            with_payload=_FIELDS,
-        )
-        payloads = [record.payload or {} for record in records]
-        return {payload["item_id"]: payload["features"] for payload in payloads}
-
-    async def _any(self, wanted: Wanted, limit: int, taken: set[str]) -> list[Candidate]:
-        denied = _ids({*wanted.excluded, *(item_point(wanted.tenant, i) for i in taken)})
-        records, _ = await self._store.scroll(
-            ITEMS, self._filter(wanted, denied), limit=limit, with_payload=_FIELDS
-        )
-        return [_candidate(record.payload or {}, 0.0) for record in records]
 
     def _filter(
         self,
@@ -156,7 +165,3 @@ class Candidates:
 
 def _ids(points: Collection[str]) -> list[models.HasIdCondition]:
     return [models.HasIdCondition.model_construct(has_id=list(points))] if points else []
-
-
-def _candidate(payload: Mapping[str, Any], score: float) -> Candidate:
-    return Candidate(payload["item_id"], score, payload["features"])

@@ -40,6 +40,16 @@ class Conditions:
     must: list[models.Condition] = field(default_factory=list)
     must_not: list[models.Condition] = field(default_factory=list)
 
+    def hide(self, filters: Sequence[str], kinds: Mapping[str, FilterKind]) -> None:
+        """Leave out what all of ``filters`` hold for, which nothing does that lacks a feature."""
+        try:
+            hidden = parse_filters(filters, kinds)
+        except InvalidInput:
+            return
+        self.must_not.append(
+            models.Filter(must=hidden.must or None, must_not=hidden.must_not or None)
+        )
+
 
 def parse_filters(filters: Sequence[str], kinds: Mapping[str, FilterKind]) -> Conditions:
     """Turn filters, all of which must hold, into conditions on item features.

@@ -27,7 +27,7 @@ __all__ = ["HotRoutes"]
 
 _EVENTS: Final = "/v1/events"
 _BEFORE_USER, _AFTER_USER = "/v1/users/", "/recommendations"
-_LISTS: Final = {"filter", "exclude"}
+_LISTS: Final = {"filter", "exclude", "negative_items", "boost", "cap", "pin"}
 
 P = TypeVar("P", bound=BaseModel)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,26 +10,31 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from indexer.domain.events import item_ref as ref_of_item
-from indexer.domain.events import ref_item, ref_text, text_ref
 from indexer.domain.ids import item_point
 from indexer.domain.profile import Profile, term_text
 from indexer.domain.state import UserState
-from indexer.domain.vectors import Vector
-from indexer.errors import FieldError, InvalidInput, ItemNotEmbedded, NotFound, ProviderError
+from indexer.domain.taste import decay
+from indexer.errors import ItemNotEmbedded, NotFound
 from indexer.ports import UserChange
 from indexer.runtime import Runtime
-from recsvc.blend import Blend, BlendRules, Part, blend, mix
+from recsvc.blend import Part
 from recsvc.cache import AnswerCache
-from recsvc.candidates import Candidate, Candidates, Wanted
-from recsvc.explain import event_parts, profile_parts, reasons
+from recsvc.candidates import Candidates, Wanted
+from recsvc.explain import Evidence, event_reasons, interest_parts, profile_parts, reasons
 from recsvc.filters import parse_filters
+from recsvc.gather import Gathered, Gatherer
+from recsvc.learn import OnlineLearner, TenantWeights
 from recsvc.pages import next_cursor, start_of
+from recsvc.rank import Ranked, Ranker, Ranking, Wishes
+from recsvc.rules import NO_RULES, Rules, RulesFile
+from recsvc.sessions import Session, SessionTastes
+from recsvc.taste import Taste
+from recsvc.tastes import Tastes
 
 __all__ = ["Options", "Recommender", "Session"]
 
-_NEGATIVE_FACTOR = -0.5
 _SEEN_CACHED = 2_048
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +47,59 @@ class Options:
     exclude: tuple[str, ...] = ()
     exclude_seen: bool = True
     diversity: float = 0.0
+    novelty: float = 0.0
     profile_weight: float | None = None
+    negative_items: tuple[str, ...] = ()
+    rules: Rules = NO_RULES
+    at: float | None = None
     explain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What a visitor without an identity has shown."""
-
-    items: tuple[str, ...] = ()
-    negative_items: tuple[str, ...] = ()
-    text: str | None = None
-    weights: tuple[tuple[str, float], ...] = ()
-
-
 class Recommender:
-    """Answers for users, sessions and items; answers are dicts ready to be JSON."""
+    """Answers for users, sessions and items; answers are dicts ready to be JSON.
 
-    def __init__(self, runtime: Runtime, cache: AnswerCache | None) -> None:
+    ``without``: components of the ranking that are left out, and ``single_vector``: one average
+    instead of several interests, to measure what they are worth.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        cache: AnswerCache | None,
+        rules: RulesFile | None = None,
+        without: frozenset[str] = frozenset(),
+        single_vector: bool = False,
+    ) -> None:
         settings = runtime.settings
-        self._runtime, self._cache = runtime, cache
-        self._text_timeout_s = settings.provider_timeout_s
-        self._candidates = Candidates(runtime.store, runtime.items, runtime.signals)
-        self._rules = BlendRules(
-            settings.profile_weight,
-            settings.short_weight,
-            settings.half_life_long_s,
-            settings.half_life_short_s,
-            settings.half_life_profile_s,
+        self._runtime, self._cache, self._without = runtime, cache, without
+        self._settings = settings
+        self._rules = rules or RulesFile(settings.rules_file)
+        self._candidates = Candidates(runtime.store, runtime.items, runtime.neighbours)
+        self._gatherer = Gatherer(runtime.items, runtime.neighbours, self._candidates)
+        self._weights = TenantWeights(runtime.notes)
+        self._tastes = Tastes(runtime, single_vector=single_vector)
+        self._sessions = SessionTastes(runtime)
+        self._ranker = Ranker(
+            runtime.items, runtime.neighbours, self._candidates, self._gatherer, self._weights
         )
         self._seen_points: LRUCache[tuple[str, str], tuple[tuple[int, int] | None, frozenset[str]]]
         self._seen_points = LRUCache(_SEEN_CACHED)
         if cache is not None:
             runtime.changes.subscribe(self._forget)
+
+    @property
+    def rules(self) -> RulesFile:
+        """The business rules in force."""
+        return self._rules
+
+    @property
+    def weights(self) -> TenantWeights:
+        """The weights of the ranking, by tenant."""
+        return self._weights
+
+    def learner(self) -> OnlineLearner:
+        """Return what learns this ranking from events."""
+        return OnlineLearner(self._runtime, self._tastes, self._gatherer, self._weights)
 
     async def for_user(self, tenant: str, user_id: str, options: Options) -> dict[str, Any]:
         """Recommend to a user; to one never seen, what is popular."""
@@ -92,24 +116,24 @@ class Recommender:
         """
         shown = _points(tenant, (*session.items, *session.negative_items))
         wanted = await self._wanted(tenant, options, shown)
-        parts, degraded = await self._session_parts(tenant, session)
-        mixed = mix(parts)
-        if mixed is None:
-            found = await self._candidates.popular(wanted)
-            strategy, listed = "popular", _popular(found, options)
+        taste, degraded = await self._sessions.of(tenant, session, wanted.now)
+        wishes = self._wishes(tenant, options, share=0.0)
+        if session.text or session.weights:  # they say what they want, whatever others do
+            wishes = replace(wishes, without=wishes.without | {"hot", "popular"})
+        if taste.empty:
+            ranking = await self._ranker.popular(wanted, wishes, tenant, self._explored(wishes))
         else:
-            vector, scaled = mixed
-            found = await self._candidates.nearest(vector, wanted)
-            strategy = "session"
-            listed = await self._listed(tenant, found, scaled, options, rest="other")
+            ranking = await self._ranker.page(taste, wanted, wishes)
+        strategy = "popular" if taste.empty else "session"
         self._runtime.telemetry.count("answers", "live", strategy)
+        listed = await self._listed(ranking, taste, options, None, None)
         return {
             "generated_at": _now(),
             "source": "live",
             "strategy": strategy,
-            "degraded": degraded,
+            "degraded": degraded + ranking.gathered.missing,
             "items": listed,
-            "next_cursor": next_cursor(wanted.start, options.limit, len(found)),
+            "next_cursor": next_cursor(wanted.start, options.limit, len(listed)),
         }
 
     async def similar(self, tenant: str, item_id: str, options: Options) -> dict[str, Any]:
@@ -126,11 +150,19 @@ class Recommender:
             raise ItemNotEmbedded(f"item {item_id!r} is not embedded yet; ask again shortly")
         wanted = await self._wanted(tenant, options, _points(tenant, [item_id]))
         found = await self._candidates.nearest(vector, wanted)
-        parts = [Part({"kind": "similar", "item_id": item_id}, 1.0, vector)]
+        kind = {"kind": "similar", "item_id": item_id}
         return {
             "item_id": item_id,
             "generated_at": _now(),
-            "items": await self._listed(tenant, found, parts, options, rest="other"),
+            "items": [
+                {
+                    "item_id": one.item_id,
+                    "score": one.score,
+                    "features": one.features,
+                    "reasons": [{**kind, "contribution": one.score}] if options.explain else [],
+                }
+                for one in found
+            ],
             "next_cursor": next_cursor(wanted.start, options.limit, len(found)),
         }
 
@@ -142,63 +174,71 @@ class Recommender:
         profile = await runtime.profiles.get(tenant, user_id)
         runtime.refresher.touch((tenant, user_id))
         missing = runtime.refresher.missing((tenant, user_id), profile, state.event_count)
-        version = (*self._version(state, profile), *missing)
+        at = options.at if options.at is not None else await self._tastes.clock(state)
+        situation = self._tastes.situation(state, at)
+        version = (*self._version(state, profile), situation, *missing)
         if self._cache is not None:
             cached = self._cache.get(tenant, user_id, version, options)
             if cached is not None:
                 return {**cached, "source": "cache"}
-        rules = self._rules
-        if options.profile_weight is not None:
-            rules = replace(rules, profile_weight=options.profile_weight)
-        query = blend(state, profile, rules, time.time())
-        if query is None:
+        taste = await self._tastes.of(state, profile, at)
+        if taste.empty:
             return await self._popular(state, options)
-        answer = await self._personal(state, profile, query, rules, options, missing)
+        answer = await self._personal(state, profile, taste, options, missing)
         if self._cache is not None:
             self._cache.put(tenant, user_id, version, options, answer)
         return answer
 
     def _version(self, state: UserState, profile: Profile | None) -> tuple[object, ...]:
-        """All that a user's answer depends on beside its parameters."""
+        """All that a user's answer depends on beside its parameters and the time."""
         items = self._runtime.items
         second = int(time.time()) if items.availability else 0
         made_at = profile.updated_at if profile is not None else None
-        return (state.version, state.offset, made_at, items.version, second)
+        return (state.version, state.offset, made_at, items.version, second, self._rules.version)
 
     async def _personal(
         self,
         state: UserState,
         profile: Profile | None,
-        query: Blend,
-        rules: BlendRules,
+        taste: Taste,
         options: Options,
         missing: Sequence[str],
     ) -> dict[str, Any]:
+        share = options.profile_weight
+        if share is None:
+            share = self._settings.profile_weight
+        if profile is not None and share < 1.0:
+            since_s = max(0.0, taste.at - profile.updated_at)
+            share *= decay(since_s, self._settings.half_life_profile_s)
         wanted = await self._wanted(state.tenant, options, self._seen(state, options))
-        found = await self._candidates.nearest(query.vector, wanted)
-        parts: list[Part] = []
-        if options.explain:
-            parts = await self._user_parts(state, profile, query, rules)
-        listed = await self._listed(state.tenant, found, parts, options, rest="history")
-        if rules.profile_weight == 0.0:
-            missing = []  # nothing of it was asked for
-        elif not missing and query.profile == 0.0:
-            missing = ["profile"]
+        wishes = self._wishes(state.tenant, options, share, _impressions(state))
+        taste = await self._against(taste, options)
+        ranking = await self._ranker.page(taste, wanted, wishes)
+        if taste.overall is None and not ranking.gathered.personal:
+            return await self._popular(state, options)
+        listed = await self._listed(ranking, taste, options, state, profile)
+        has_profile = any(one.component == "profile" for one in taste.directions)
+        degraded = list(missing) if share > 0.0 else []  # else nothing of it was asked for
+        if not missing and not has_profile and share > 0.0:
+            degraded.append("profile")
         return {
             **self._user_head(state, "personal"),
-            "degraded": list(missing),
+            "degraded": degraded + ranking.gathered.missing,
             "items": listed,
-            "next_cursor": next_cursor(wanted.start, options.limit, len(found)),
+            "next_cursor": next_cursor(wanted.start, options.limit, len(listed)),
         }
 
     async def _popular(self, state: UserState, options: Options) -> dict[str, Any]:
         wanted = await self._wanted(state.tenant, options, self._seen(state, options))
-        found = await self._candidates.popular(wanted)
+        wishes = self._wishes(state.tenant, options, share=0.0)
+        seed = f"{state.user_id} {int(wanted.now // _DAY_S)}"
+        ranking = await self._ranker.popular(wanted, wishes, seed, self._explored(wishes))
+        listed = await self._listed(ranking, Taste(state.tenant), options, None, None)
         return {
             **self._user_head(state, "popular"),
             "degraded": [],
-            "items": _popular(found, options),
-            "next_cursor": next_cursor(wanted.start, options.limit, len(found)),
+            "items": listed,
+            "next_cursor": next_cursor(wanted.start, options.limit, len(listed)),
         }
 
     def _user_head(self, state: UserState, strategy: str) -> dict[str, Any]:
@@ -211,6 +251,31 @@ class Recommender:
             "source": "live",
             "strategy": strategy,
         }
+
+    def _wishes(
+        self,
+        tenant: str,
+        options: Options,
+        share: float,
+        impressions: Mapping[str, int] | None = None,
+    ) -> Wishes:
+        return Wishes(
+            profile_share=share,
+            calibration=self._settings.calibration,
+            rules=self._rules.current(tenant).plus(options.rules),
+            novelty=options.novelty,
+            impressions=impressions or {},
+            without=self._without,
+        )
+
+    def _explored(self, wishes: Wishes) -> float:
+        return wishes.rules.exploration or self._settings.exploration
+
+    async def _against(self, taste: Taste, options: Options) -> Taste:
+        """Add what the caller says is not wanted."""
+        if not options.negative_items:
+            return taste
+        return await self._sessions.against(taste, options.negative_items)
 
     def _seen(self, state: UserState, options: Options) -> frozenset[str]:
         """Return the points of the items that the user has touched; derived once a version."""
@@ -225,117 +290,109 @@ class Recommender:
         return points
 
     async def _wanted(self, tenant: str, options: Options, excluded: frozenset[str]) -> Wanted:
-        kinds = await self._runtime.items.kinds(tenant) if options.filters else {}
+        items, hidden = self._runtime.items, self._rules.current(tenant).hides
+        kinds = await items.kinds(tenant) if options.filters or hidden else {}
+        conditions = parse_filters(options.filters, kinds)
+        for group in hidden:
+            conditions.hide(group.filter, kinds)
+        unwanted = (*options.exclude, *options.negative_items)
         return Wanted(
             tenant=tenant,
             limit=options.limit,
             start=start_of(options.cursor),
-            conditions=parse_filters(options.filters, kinds),
-            excluded=excluded | _points(tenant, options.exclude) if options.exclude else excluded,
+            conditions=conditions,
+            excluded=excluded | _points(tenant, unwanted) if unwanted else excluded,
             diversity=options.diversity,
-            now=time.time(),
+            now=options.at if options.at is not None else time.time(),
+            filtered=bool(conditions.must or conditions.must_not or items.availability),
         )
 
     async def _listed(
         self,
-        tenant: str,
-        found: Sequence[Candidate],
-        parts: Sequence[Part],
+        ranking: Ranking,
+        taste: Taste,
         options: Options,
-        *,
-        rest: str,
+        state: UserState | None,
+        profile: Profile | None,
     ) -> list[dict[str, Any]]:
-        vectors: Mapping[str, Vector] = {}
+        explained: Mapping[str, list[dict[str, Any]]] = {}
         if options.explain:
-            vectors = await self._runtime.items.vectors(tenant, [c.item_id for c in found])
+            explained = await self._reasons(ranking, taste, state, profile)
         return [
             {
-                "item_id": candidate.item_id,
-                "score": candidate.score,
-                "features": candidate.features,
-                "reasons": reasons(parts, vectors[candidate.item_id], candidate.score, rest=rest)
-                if candidate.item_id in vectors
-                else [],
+                "item_id": one.item_id,
+                "score": one.score,
+                "features": one.features,
+                "reasons": explained.get(one.item_id, []),
             }
-            for candidate in found
+            for one in ranking.items
         ]
 
-    async def _user_parts(
-        self, state: UserState, profile: Profile | None, query: Blend, rules: BlendRules
-    ) -> list[Part]:
-        refs = {entry.ref for entry in state.window}
-        items = await self._runtime.items.vectors(
-            state.tenant, [item_id for ref in refs if (item_id := ref_item(ref)) is not None]
-        )
-        texts = await self._runtime.embeddings.known(
-            [text for ref in refs if (text := ref_text(ref)) is not None]
-        )
-        vectors = {ref_of_item(item_id): vector for item_id, vector in items.items()}
-        vectors.update((text_ref(text), vector) for text, vector in texts.items())
-        parts = event_parts(state, query, vectors, rules)
-        if profile is not None and query.profile:
-            names = [term_text(term) for term in profile.weights]
-            terms = await self._runtime.embeddings.known(names)
-            parts += profile_parts(profile, query, terms)
-        return parts
+    async def _reasons(
+        self, ranking: Ranking, taste: Taste, state: UserState | None, profile: Profile | None
+    ) -> dict[str, list[dict[str, Any]]]:
+        if taste.empty:
+            return {one.item_id: _crowd_reason(one) for one in ranking.items}
+        evidence = await self._evidence(ranking, taste, state, profile)
+        rest = "history" if state is not None else "other"
+        return {
+            one.item_id: reasons(
+                one.point,
+                one.item_id,
+                one.score,
+                evidence,
+                [(change.kind, change.change) for change in one.adjusted],
+                rest=rest if one.kind == "ranked" else one.kind,
+            )
+            for one in ranking.items
+        }
 
-    async def _session_parts(self, tenant: str, session: Session) -> tuple[list[Part], list[str]]:
-        """Collect what a session is made of, and what of it is missing."""
-        vectors = await self._item_vectors(tenant, "items", session.items)
-        vectors |= await self._item_vectors(tenant, "negative_items", session.negative_items)
-        parts = [
-            Part({"kind": "item", "item_id": item_id}, factor / len(ids), vectors[item_id])
-            for ids, factor in ((session.items, 1.0), (session.negative_items, _NEGATIVE_FACTOR))
-            for item_id in ids
-            if item_id in vectors
-        ]
-        degraded = (
-            [] if len(vectors) == len({*session.items, *session.negative_items}) else ["items"]
+    async def _evidence(
+        self, ranking: Ranking, taste: Taste, state: UserState | None, profile: Profile | None
+    ) -> Evidence:
+        tenant, ids = taste.tenant, [one.item_id for one in ranking.items]
+        gathered: Gathered = ranking.gathered
+        parts: dict[object, Sequence[Part]] = {}
+        for direction in taste.directions:
+            if state is not None and direction.interest is not None:
+                refs = [member.ref for member in direction.interest.members]
+                vectors = await self._tastes.vectors(tenant, refs)
+                parts[direction.key] = interest_parts(direction, state, vectors)
+            elif direction.component == "profile" and profile is not None:
+                names = [term_text(term) for term in profile.weights]
+                terms = await self._runtime.embeddings.known(names)
+                parts[direction.key] = profile_parts(profile, terms)
+        return Evidence(
+            tenant,
+            gathered,
+            ranking.weights,
+            self._runtime.neighbours.half_life_recent_s,
+            event_reasons(state) if state is not None else {},
+            parts,
+            await self._runtime.neighbours.hoods(tenant, ids) if gathered.asked else {},
+            await self._runtime.items.vectors(tenant, ids),
         )
-        wanted = [(term_text(term), term, weight) for term, weight in session.weights]
-        text = session.text
-        try:
-            texts = [*(name for name, _, _ in wanted), *([text] if text else [])]
-            async with asyncio.timeout(self._text_timeout_s):
-                terms = await self._runtime.embeddings.vectors(texts, keep=False)
-        except (ProviderError, TimeoutError):
-            names = [*(["weights"] if wanted else []), *(["text"] if text else [])]
-            return parts, degraded + names
-        if text:
-            parts.append(Part({"kind": "text", "text": text}, 1.0, terms[text]))
-        for name, term, weight in wanted:
-            reason: dict[str, object] = {"kind": "weight", "feature": term, "weight": weight}
-            parts.append(Part(reason, weight, terms[name]))
-        return parts, degraded
-
-    async def _item_vectors(
-        self, tenant: str, field: str, item_ids: Sequence[str]
-    ) -> dict[str, Vector]:
-        vectors = await self._runtime.items.vectors(tenant, item_ids)
-        missing = [item_id for item_id in item_ids if item_id not in vectors]
-        known = await self._runtime.items.get(tenant, missing)
-        unknown = [item_id for item_id in missing if item_id not in known]
-        if unknown:
-            raise InvalidInput([FieldError((field,), f"no item {i!r}") for i in unknown])
-        return vectors
 
     def _forget(self, change: UserChange) -> None:
         if self._cache is not None:
             self._cache.drop_user(change.tenant, change.user_id)
 
 
-def _popular(found: Sequence[Candidate], options: Options) -> list[dict[str, Any]]:
-    return [
-        {
-            "item_id": candidate.item_id,
-            "score": candidate.score,
-            "features": candidate.features,
-            "reasons": [{"kind": "popular", "contribution": round(candidate.score, 6)}]
-            if options.explain
-            else [],
-        }
-        for candidate in found
-    ]
+def _impressions(state: UserState) -> dict[str, int]:
+    """Count how often items were shown to the user, which `view` events report."""
+    shown: dict[str, int] = {}
+    for entry in state.window:
+        if entry.event_type == "view":
+            item_id = entry.ref.removeprefix("item:")
+            shown[item_id] = shown.get(item_id, 0) + 1
+    return shown
+
+
+def _crowd_reason(one: Ranked) -> list[dict[str, Any]]:
+    base = one.score - sum(change.change for change in one.adjusted)
+    kind = "popular" if one.kind == "ranked" else one.kind
+    adjusted = [{"kind": c.kind, "contribution": round(c.change, 6)} for c in one.adjusted]
+    return [{"kind": kind, "contribution": round(base, 6)}, *adjusted]
 
 
 def _points(tenant: str, item_ids: Iterable[str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,6 +12,7 @@ from indexer.wire import ItemBody
 from indexer.wire_fields import NOT_BLANK, Features, Id
 from recsvc.filters import FILTERS_MAX
 from recsvc.recommend import Options, Session
+from recsvc.request_rules import RULES_MAX, request_rules
 
 __all__ = [
     "Erased",
@@ -54,10 +56,10 @@ class ListParams(_Strict):
         max_length=_EXCLUDE_MAX,
         description="Item ids to leave out; repeat, or separate by commas.",
     )
-    diversity: float = Field(0.0, ge=0, le=1, description="0: nearest first; 1: most varied.")
+    diversity: float = Field(0.0, ge=0, le=1, description="0: best first; 1: most varied.")
     explain: bool = Field(False, description="Add reasons whose contributions sum to the score.")
 
-    @field_validator("exclude")
+    @field_validator("exclude", "negative_items", check_fields=False)
     @classmethod
     def _ids(cls, value: list[str]) -> list[str]:
         ids = [item_id for part in value for item_id in part.split(",", _EXCLUDE_MAX) if item_id]
@@ -80,8 +82,47 @@ class ListParams(_Strict):
         )
 
 
-class UserParams(ListParams):
+class RankedParams(ListParams):
+    """Parameters of lists that are ranked, rather than only near to something."""
+
+    novelty: float = Field(0.0, ge=0, le=1, description="How much less popular items should be.")
+    boost: list[str] = Field(
+        default_factory=list,
+        max_length=RULES_MAX,
+        description="`brand=acme^1.5`: multiply the scores of what a filter matches; repeat.",
+    )
+    cap: list[str] = Field(
+        default_factory=list,
+        max_length=RULES_MAX,
+        description="`brand:2`: at most so many of one value of a feature; repeat.",
+    )
+    pin: list[str] = Field(
+        default_factory=list,
+        max_length=RULES_MAX,
+        description="`p1:1`: an item at a position, counted from 1; repeat.",
+    )
+    at: float | None = Field(
+        None, gt=0, lt=1e11, description="As of when, in unix seconds; default: now."
+    )
+
+    def options(self) -> Options:
+        """Return what these parameters ask for."""
+        return replace(
+            super().options(),
+            novelty=self.novelty,
+            rules=request_rules(self.boost, self.cap, self.pin),
+            at=self.at,
+        )
+
+
+class UserParams(RankedParams):
     """Parameters of a user's recommendations."""
+
+    negative_items: list[str] = Field(
+        default_factory=list,
+        max_length=_SESSION_ITEMS_MAX,
+        description="Item ids that are not wanted, nor what is like them.",
+    )
 
     exclude_seen: bool = Field(True, description="Leave out what the user has touched.")
     profile_weight: float | None = Field(
@@ -93,20 +134,15 @@ class UserParams(ListParams):
 
     def options(self) -> Options:
         """Return what these parameters ask for."""
-        base = super().options()
-        return Options(
-            limit=base.limit,
-            cursor=base.cursor,
-            filters=base.filters,
-            exclude=base.exclude,
+        return replace(
+            super().options(),
             exclude_seen=self.exclude_seen,
-            diversity=base.diversity,
             profile_weight=self.profile_weight,
-            explain=base.explain,
+            negative_items=tuple(self.negative_items),
         )
 
 
-class SessionIn(ListParams):
+class SessionIn(RankedParams):
     """A visitor without an identity; at least one of the first four is needed for a taste."""
 
     model_config = ConfigDict(

@@ -2,7 +2,8 @@
 
 Events may come in any order and any number of times. What decides is in the data: a log offset
 at or below the state's is skipped, an event id the state still remembers counts once, a retracted
-id never counts again, and decayed sums do not depend on the order of what is added.
+id never counts again, and decayed sums do not depend on the order of what is added. Only the
+trail follows the order of the log (trail.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from indexer.domain.events import RETRACT, Event, ref_item, signed_weight
 from indexer.domain.state import Entry, UserState
 from indexer.domain.taste import DecayedSum, decay
+from indexer.domain.trail import advance, without
 from indexer.domain.vectors import Vector
 
 __all__ = ["Arrival", "FoldRules", "fold", "resolve"]
@@ -93,6 +95,7 @@ class _Draft:
         self.waiting = dict(state.waiting)
         self.seen = dict(state.seen)
         self.retracted = list(state.retracted)
+        self.trail = state.trail
 
     def add(self, event: Event, vectors: Mapping[str, Vector]) -> None:
         if event.event_id in self.retracted or self._find(event.event_id) is not None:
@@ -105,6 +108,7 @@ class _Draft:
             self.seen[event.item_id] = max(before, event.timestamp)
         if entry is None:
             return
+        self.trail = advance(self.trail, event, self.rules.weights)
         self.window.append(entry)
         if entry.ref in vectors:
             self.accumulate(entry, vectors[entry.ref])
@@ -172,6 +176,7 @@ class _Draft:
             waiting=_newest(self.waiting, rules.waiting_max),
             seen=_newest_seen(self.seen, rules.seen_max),
             retracted=tuple(self.retracted[-rules.retracted_max :]),
+            trail=self.trail,
         )
 
     def _find(self, event_id: str) -> Entry | None:
@@ -190,6 +195,7 @@ class _Draft:
             self.seen[item_id] = max(left)
         else:
             self.seen.pop(item_id, None)
+            self.trail = without(self.trail, item_id)
 
 
 def _entry(event: Event, weights: Mapping[str, float]) -> Entry | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from indexer.domain.taste import DecayedSum
+from indexer.domain.trail import Step
 
 __all__ = ["Entry", "UserState"]
 
@@ -30,6 +31,7 @@ class UserState:
     redelivery harmless. ``reference_s``: unix seconds that the decayed sums refer to.
     ``window``: the newest events, oldest first. ``waiting``: counted events whose vector is not
     known yet, by event id. ``seen``: item id to the unix seconds of the newest event on it.
+    ``trail``: the items taken up, in the order of the log.
     """
 
     tenant: str
@@ -46,6 +48,7 @@ class UserState:
     waiting: Mapping[str, Entry] = field(default_factory=dict)
     seen: Mapping[str, float] = field(default_factory=dict)
     retracted: tuple[str, ...] = ()
+    trail: tuple[Step, ...] = ()
 
     @property
     def has_taste(self) -> bool:

@@ -99,13 +99,30 @@ class ProfileRefresher:
         behind = profile is None or profile.model == COUNTER or profile.event_count < event_count
         return ["profile"] if behind and not self._llm.well else []
 
+    async def refresh(self, key: UserKey) -> None:
+        """Count a user's profile where it is behind, and plan when to ask the model."""
+        begun = time.monotonic()
+        state, profile = await self._states.get(*key), await self._profiles.get(*key)
+        if state is None:
+            return
+        counted = profile is None or profile.model == COUNTER or not state.window
+        incomplete = self._incomplete.pop(key, False)
+        if counted and (profile is None or profile.user_version != state.version or incomplete):
+            with self._telemetry.timed("profile"):
+                await self._count(state, begun)
+        elif incomplete and profile is not None:
+            await self._complete(key, profile, begun)
+        at = self._when(state, profile) if self._llm is not None else None
+        if at is not None:
+            self._ask_at(key, at)
+
     async def run(self) -> None:
         """Count profiles, and plan when to ask, until cancelled."""
         while True:
             key = await _next(self._counting, self._to_count)
             start = time.perf_counter()
             try:
-                await self._count_and_plan(key)
+                await self.refresh(key)
             except Exception as exc:  # noqa: BLE001 - counted; one profile must not end all others
                 self._failed(self._count_at, key, exc)
             finally:
@@ -135,22 +152,6 @@ class ProfileRefresher:
         self._telemetry.count("failures", "profile")
         _log.warning("a profile waits: %s", exc, exc_info=unforeseen(exc))
         again(key, time.time() + _RETRY_S)
-
-    async def _count_and_plan(self, key: UserKey) -> None:
-        begun = time.monotonic()
-        state, profile = await self._states.get(*key), await self._profiles.get(*key)
-        if state is None:
-            return
-        counted = profile is None or profile.model == COUNTER or not state.window
-        incomplete = self._incomplete.pop(key, False)
-        if counted and (profile is None or profile.user_version != state.version or incomplete):
-            with self._telemetry.timed("profile"):
-                await self._count(state, begun)
-        elif incomplete and profile is not None:
-            await self._complete(key, profile, begun)
-        at = self._when(state, profile) if self._llm is not None else None
-        if at is not None:
-            self._ask_at(key, at)
 
     async def _complete(self, key: UserKey, profile: Profile, begun: float) -> None:
         if not await self._writer.complete(key, profile, begun):

@@ -22,12 +22,13 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from indexer.errors import StoreError
-from indexer.ports import Hit, PointId
+from indexer.ports import Hit, PointId, Query
 from indexer.stores import edge_convert as convert
 from indexer.stores.edge_scan import (
     NO_TENANT,
     TENANT,
     split_excluded,
+    text_of,
     without_excluded,
     without_tenant,
 )
@@ -37,8 +38,6 @@ __all__ = ["EdgeStore"]
 _SPEC_FILE = "recsvc.json"
 _RESCORED_MIN, _RESCORED_EACH = 192.0, 8.0
 _EXCLUDED_AT_ONCE = 64
-
-_Query = models.NearestQuery | models.FusionQuery | list[float] | None
 
 
 @dataclass(slots=True)
@@ -88,13 +87,17 @@ class EdgeStore:
         collection_name: str,
         vectors_config: Mapping[str, models.VectorParams],
         *,
+        sparse_vectors_config: Mapping[str, models.SparseVectorParams] | None = None,
         hnsw_config: models.HnswConfigDiff | None = None,
     ) -> None:
-        """Create a shard. ``hnsw_config`` with m=0 says that its vectors are not searched."""
+        """Create a shard. With m=0 in ``hnsw_config``, dense vectors are not quantised."""
         if self._closed:
             raise StoreError("the embedded store is closed")
-        vectors = {name: [p.size, p.distance.value] for name, p in vectors_config.items()}
-        spec = {"vectors": vectors, "searched": hnsw_config is None or hnsw_config.m != 0}
+        spec = {
+            "vectors": {name: [p.size, p.distance.value] for name, p in vectors_config.items()},
+            "sparse": list(sparse_vectors_config or ()),
+            "searched": hnsw_config is None or hnsw_config.m != 0,
+        }
         folder = self._folder / collection_name
         with _ours(collection_name):
             if not (folder / _SPEC_FILE).exists():  # what a crash half-way through here left
@@ -133,10 +136,9 @@ class EdgeStore:
 
     async def upsert(self, collection_name: str, points: Sequence[models.PointStruct]) -> None:
         with self._using(collection_name) as collection:
-            vectors: list[Any] = [point.vector for point in points]
             converted = [
-                edge.Point(point.id, vector, point.payload)
-                for point, vector in zip(points, vectors, strict=True)
+                edge.Point(point.id, convert.vectors(point.vector), point.payload)
+                for point in points
             ]
             collection.changed = True
             collection.tenants.update((p.payload or {}).get(TENANT, NO_TENANT) for p in points)
@@ -166,7 +168,7 @@ class EdgeStore:
     async def query_points(
         self,
         collection_name: str,
-        query: _Query = None,
+        query: Query = None,
         *,
         using: str | None = None,
         prefetch: Sequence[models.Prefetch] | None = None,
@@ -179,7 +181,7 @@ class EdgeStore:
         exact = search_params is not None and bool(search_params.exact)
         with self._using(collection_name) as collection:
             query_filter = without_tenant(query_filter, collection.tenants)
-            if isinstance(query, list) and not prefetch:
+            if isinstance(query, (list, models.SparseVector)) and not prefetch:
                 excluded, rest = split_excluded(query_filter)
                 if excluded:
                     request = _Nearest(query, using, rest, exact, limit, offset, with_payload)
@@ -197,7 +199,9 @@ class EdgeStore:
                     with_payload=convert.selector(with_payload),
                 )
             )
-            return [Hit(str(point.id), point.score, point.payload or {}) for point in found]
+            if not with_payload:
+                return [Hit(text_of(point.id), point.score, {}) for point in found]
+            return [Hit(text_of(point.id), point.score, point.payload or {}) for point in found]
 
     async def scroll(
         self,
@@ -265,7 +269,7 @@ class EdgeStore:
 class _Nearest:
     """A nearest-neighbour request without its exclusions."""
 
-    query: list[float]
+    query: list[float] | models.SparseVector
     using: str | None
     rest: models.Filter | None
     exact: bool
@@ -333,6 +337,7 @@ def _config(spec: Mapping[str, Any]) -> edge.EdgeConfig:
             )
             for name, (size, distance) in spec["vectors"].items()
         },
+        sparse_vectors={name: edge.EdgeSparseVectorParams() for name in spec.get("sparse", ())},
         quantization_config=one_bit if spec["searched"] else None,
         max_search_threads=1,
     )

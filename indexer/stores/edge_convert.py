@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any, Final
@@ -21,6 +23,7 @@ __all__ = [
     "prefetch",
     "query",
     "selector",
+    "vectors",
 ]
 
 DISTANCES: Final = {
@@ -39,6 +42,7 @@ INDEXES: Final = {
 
 _FUSIONS = {models.Fusion.RRF: lambda: edge.Fusion.Rrf(k=2), models.Fusion.DBSF: edge.Fusion.Dbsf}
 _MMR_CANDIDATES = 100
+_DIMENSION_MAX = 2**32 - 1
 
 
 def filter_of(source: models.Filter | None) -> edge.Filter | None:
@@ -142,6 +146,8 @@ def query(source: Any, using: str | None) -> Any:
         return None
     if isinstance(source, list):
         return edge.Query.Nearest(source, using=using)
+    if isinstance(source, models.SparseVector):
+        return edge.Query.Nearest(_sparse(source), using=using)
     if isinstance(source, models.NearestQuery):
         return _nearest(source, using)
     if isinstance(source, models.FusionQuery):
@@ -179,6 +185,29 @@ def prefetch(source: Sequence[models.Prefetch] | None, params: Any) -> list[edge
         )
         for one in source
     ]
+
+
+def vectors(source: Any) -> Any:
+    """Convert a point's named vectors."""
+    return {
+        name: _sparse(vector) if isinstance(vector, models.SparseVector) else vector
+        for name, vector in source.items()
+    }
+
+
+def _sparse(source: models.SparseVector) -> Any:
+    """Convert a sparse vector that is well-formed.
+
+    The engine panics at another, and then at every later start, as its log is replayed.
+    """
+    indices, values = source.indices, source.values
+    if len(indices) != len(values) or not all(map(operator.lt, indices, indices[1:])):
+        raise StoreError("a sparse vector needs one value for each of its rising indices")
+    if indices and not (indices[0] >= 0 and indices[-1] <= _DIMENSION_MAX):
+        raise StoreError(f"a sparse vector's indices are 0 to {_DIMENSION_MAX}")
+    if not all(map(math.isfinite, values)):
+        raise StoreError("a sparse vector with a number that is not finite")
+    return edge.SparseVector(indices, values)
 
 
 def selector(source: bool | Sequence[str]) -> Any:

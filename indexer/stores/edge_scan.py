@@ -14,10 +14,20 @@ from qdrant_client import models
 
 from indexer.ports import Hit
 
-__all__ = ["NO_TENANT", "TENANT", "split_excluded", "without_excluded", "without_tenant"]
+__all__ = [
+    "NO_TENANT",
+    "TENANT",
+    "split_excluded",
+    "text_of",
+    "without_excluded",
+    "without_tenant",
+]
 
 TENANT: Final = "tenant"
 NO_TENANT: Final = ""
+_TEXTS_MAX: Final = 262_144
+
+_texts: dict[int, str] = {}
 
 
 def without_tenant(source: models.Filter | None, tenants: Set[str]) -> models.Filter | None:
@@ -51,12 +61,23 @@ def without_excluded(found: Sequence[Any], excluded: frozenset[str], most: int) 
     """Return the first ``most`` of the found points that are not excluded, without payloads."""
     kept: list[Hit] = []
     for point in found:
-        point_id = str(point.id)
+        point_id = text_of(point.id)
         if point_id not in excluded:
             kept.append(Hit(point_id, point.score, {}))
             if len(kept) == most:
                 break
     return kept
+
+
+def text_of(point_id: Any) -> str:
+    """Return a point id, a UUID, as text; remembered, as making it takes as long as a search."""
+    number = point_id.int
+    text = _texts.get(number)
+    if text is None:
+        if len(_texts) >= _TEXTS_MAX:
+            _texts.clear()
+        text = _texts[number] = str(point_id)
+    return text
 
 
 def _asks_for(condition: object, tenant: str) -> bool:

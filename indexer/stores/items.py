@@ -27,7 +27,7 @@ _INDEX_OF: Final[Mapping[FilterKind, models.PayloadSchemaType]] = {
 }
 _KIND_OF: Final = {index: kind for kind, index in _INDEX_OF.items()}
 _AVAILABILITY = ("available_from", "available_until")
-_VECTORS_CACHED = 4_096
+_VECTORS_CACHED = 8_192
 _FEATURES_CACHED = 32_768
 
 
@@ -52,7 +52,7 @@ class ItemPoints:
     """
 
     def __init__(self, store: VectorStore, dim: int, filter_keys_max: int) -> None:
-        self._store, self._dim = store, dim
+        self._store, self.dim = store, dim
         self._filter_keys_max = filter_keys_max
         self._vectors: LRUCache[tuple[str, str], Vector] = LRUCache(_VECTORS_CACHED)
         self._features: LRUCache[str, Shown] = LRUCache(_FEATURES_CACHED)
@@ -202,7 +202,7 @@ class ItemPoints:
         payload.update({name: value for name, value in optional.items() if value is not None})
         vectors = {}
         if vector is not None:
-            vectors["content"] = checked(vector, self._dim, f"item {item.item_id!r}")
+            vectors["content"] = checked(vector, self.dim, f"item {item.item_id!r}")
         return point(item_point(item.tenant, item.item_id), vectors, payload)
 
 

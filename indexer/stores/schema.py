@@ -12,15 +12,31 @@ from indexer.domain.ids import point_id
 from indexer.errors import SchemaMismatch
 from indexer.ports import VectorStore
 
-__all__ = ["COLLECTIONS", "ITEMS", "PROFILES", "SIGNALS", "TERMS", "USERS", "prepare"]
+__all__ = [
+    "COLLECTIONS",
+    "HEAT",
+    "HOT",
+    "ITEMS",
+    "NEAR",
+    "NEIGHBOURS",
+    "PROFILES",
+    "TERMS",
+    "USERS",
+    "is_older",
+    "prepare",
+]
 
 ITEMS: Final = "items"
 USERS: Final = "users"
 PROFILES: Final = "profiles"
-SIGNALS: Final = "signals"
+NEIGHBOURS: Final = "neighbours"
 TERMS: Final = "terms"
 
-_VERSION = 1
+NEAR: Final = "near"
+HEAT: Final = "heat"
+HOT: Final = "hot"
+
+_VERSION = 2
 _KEYWORD, _FLOAT, _BOOL = (
     models.PayloadSchemaType.KEYWORD,
     models.PayloadSchemaType.FLOAT,
@@ -38,6 +54,7 @@ class Collection:
     indexes: Mapping[str, models.PayloadSchemaType]
     searched: bool = False
     dim: int | None = None
+    sparse: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +80,23 @@ COLLECTIONS: Final = (
     Collection(PROFILES, {"profile": models.Distance.DOT}, {"tenant": _KEYWORD}),
     # One number an item, as a vector of one dimension: "most popular" is then the nearest
     # neighbours of [1.0], and an event changes no indexed point of `items`.
-    Collection(SIGNALS, {"heat": models.Distance.DOT}, {"tenant": _KEYWORD}, dim=1),
+    Collection(
+        NEIGHBOURS,
+        {HEAT: models.Distance.DOT, HOT: models.Distance.DOT},
+        {"tenant": _KEYWORD},
+        dim=1,
+        sparse=(NEAR,),
+    ),
     Collection(TERMS, {"content": models.Distance.COSINE}, {"tenant": _KEYWORD}),
 )
+
+
+async def is_older(store: VectorStore) -> bool:
+    """Whether the collections are of an earlier layout, and what is folded must be folded anew."""
+    if not await store.collection_exists(TERMS):
+        return False
+    found = await store.retrieve(TERMS, [_META])
+    return bool(found) and (found[0].payload or {})["version"] < _VERSION
 
 
 async def prepare(store: VectorStore, *, dim: int, embedder: str) -> None:
@@ -83,10 +114,10 @@ async def prepare(store: VectorStore, *, dim: int, embedder: str) -> None:
         return
     payload = found[0].payload or {}
     stored = _Stored(payload["embedder"], payload["dim"], payload["version"])
-    if stored.version != _VERSION:
+    if stored.version > _VERSION:
         raise SchemaMismatch(
-            f"the collections are of layout {stored.version}, this version needs {_VERSION}; "
-            "start with an empty RECSVC_DATA_DIR or Qdrant and load the catalogue again"
+            f"the collections are of layout {stored.version}, this version knows {_VERSION}; "
+            "use the newer version, or start with an empty RECSVC_DATA_DIR or Qdrant"
         )
     if stored.embedder != embedder:
         raise SchemaMismatch(
@@ -95,6 +126,8 @@ async def prepare(store: VectorStore, *, dim: int, embedder: str) -> None:
             "RECSVC_OFFLINE_EMBEDDER, RECSVC_PROVIDER_BASE_URL and RECSVC_EMBEDDING_MODEL as "
             "they were, or load the catalogue into a new RECSVC_DATA_DIR"
         )
+    if stored.version < _VERSION:
+        await _record(store, _Stored(embedder, dim))
 
 
 async def _prepare_one(store: VectorStore, collection: Collection, dim: int) -> None:
@@ -105,6 +138,7 @@ async def _prepare_one(store: VectorStore, collection: Collection, dim: int) -> 
                 name: models.VectorParams(size=dim, distance=distance)
                 for name, distance in collection.vectors.items()
             },
+            sparse_vectors_config={name: models.SparseVectorParams() for name in collection.sparse},
             hnsw_config=None if collection.searched else models.HnswConfigDiff(m=0),
         )
     stored = await store.vectors_of(collection.name)

@@ -9,7 +9,7 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException
 
 from indexer.errors import StoreError, StoreUnavailable
-from indexer.ports import Hit, PointId
+from indexer.ports import Hit, PointId, Query
 
 __all__ = ["ServerStore"]
 
@@ -53,11 +53,15 @@ class ServerStore:
         collection_name: str,
         vectors_config: Mapping[str, models.VectorParams],
         *,
+        sparse_vectors_config: Mapping[str, models.SparseVectorParams] | None = None,
         hnsw_config: models.HnswConfigDiff | None = None,
     ) -> None:
         async with _ours(collection_name):
             await self._client.create_collection(
-                collection_name, vectors_config, hnsw_config=hnsw_config
+                collection_name,
+                vectors_config,
+                sparse_vectors_config=sparse_vectors_config,
+                hnsw_config=hnsw_config,
             )
 
     async def delete_collection(self, collection_name: str) -> None:
@@ -122,7 +126,7 @@ class ServerStore:
     async def query_points(
         self,
         collection_name: str,
-        query: models.NearestQuery | models.FusionQuery | list[float] | None = None,
+        query: Query = None,
         *,
         using: str | None = None,
         prefetch: Sequence[models.Prefetch] | None = None,

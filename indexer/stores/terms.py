@@ -1,4 +1,4 @@
-"""Vectors of texts, each embedded once; and the cursors.
+"""Vectors of texts, each embedded once; and notes: the cursors, and what was learned.
 
 A text is kept as a hash of itself and the embedder's name (model and dimension) only: a search can
 be personal, and its vector is all that is needed.
@@ -7,6 +7,7 @@ be personal, and its vector is all that is needed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from cachetools import LRUCache
 from qdrant_client import models
@@ -15,12 +16,14 @@ from indexer.domain.ids import point_id
 from indexer.domain.vectors import Vector
 from indexer.ports import VectorStore
 from indexer.stores.points import point, upsert_paced, vector_of
-from indexer.stores.schema import TERMS
+from indexer.stores.schema import NEIGHBOURS, TERMS, USERS
 
-__all__ = ["Cursors", "TextVectors"]
+__all__ = ["Cursors", "Notes", "TextVectors", "forget_folded"]
 
 _CACHED = 4_096
-_CURSORS = point_id("meta", "", "cursors")
+_CURSORS = "cursors"
+_EARLIER = ("signals",)
+"""Collections of earlier layouts, folded from events."""
 
 
 class TextVectors:
@@ -57,6 +60,25 @@ class TextVectors:
         return point_id("text", self._embedder, text)
 
 
+class Notes:
+    """Small documents by name."""
+
+    def __init__(self, store: VectorStore) -> None:
+        self._store = store
+
+    async def read(self, name: str) -> dict[str, Any]:
+        """Return a document, empty where there is none."""
+        records = await self._store.retrieve(TERMS, [point_id("meta", "", name)])
+        return dict((records[0].payload or {})[name]) if records else {}
+
+    async def write(self, name: str, document: Mapping[str, Any]) -> None:
+        """Replace a document."""
+        note = models.PointStruct(
+            id=point_id("meta", "", name), vector={}, payload={name: dict(document)}
+        )
+        await self._store.upsert(TERMS, [note])
+
+
 class Cursors:
     """How far each log has been folded into this store.
 
@@ -64,16 +86,22 @@ class Cursors:
     """
 
     def __init__(self, store: VectorStore) -> None:
-        self._store = store
+        self._notes = Notes(store)
 
     async def read(self) -> dict[str, int]:
         """Return the last folded offset by log name."""
-        records = await self._store.retrieve(TERMS, [_CURSORS])
-        return dict((records[0].payload or {})["cursors"]) if records else {}
+        return await self._notes.read(_CURSORS)
 
     async def write(self, cursors: dict[str, int]) -> None:
         """Move the cursors; call it after what they stand for has been flushed."""
-        payload = {"cursors": cursors}
-        await self._store.upsert(
-            TERMS, [models.PointStruct(id=_CURSORS, vector={}, payload=payload)]
-        )
+        await self._notes.write(_CURSORS, cursors)
+
+
+async def forget_folded(store: VectorStore) -> None:
+    """Drop all that is folded from events, so that the log is folded again from its beginning."""
+    cursors = Cursors(store)
+    await cursors.write({**await cursors.read(), "events": 0})
+    await store.flush()
+    for collection in (USERS, NEIGHBOURS, *_EARLIER):
+        if await store.collection_exists(collection):
+            await store.delete_collection(collection)

@@ -12,6 +12,7 @@ from qdrant_client import models
 from indexer.domain.ids import user_point
 from indexer.domain.state import Entry, UserState
 from indexer.domain.taste import DecayedSum
+from indexer.domain.trail import Step
 from indexer.domain.vectors import Vector, checked
 from indexer.ports import VectorStore
 from indexer.stores.points import any_of, equals, point, scoped, upsert_paced, vector_of
@@ -138,6 +139,7 @@ def _fields(state: UserState) -> dict[str, Any]:
         "waiting": [tuple(entry) for entry in state.waiting.values()],
         "seen": state.seen,
         "retracted": state.retracted,
+        "trail": [tuple(step) for step in state.trail],
     }
 
 
@@ -160,4 +162,5 @@ def _decode(record: models.Record) -> UserState:
         waiting={entry.event_id: entry for entry in waiting},
         seen=fields["seen"],
         retracted=tuple(fields["retracted"]),
+        trail=tuple(Step(*step) for step in fields["trail"]),
     )

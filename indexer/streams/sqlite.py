@@ -145,6 +145,17 @@ class SqliteLog:
             (tenant, user_id, after, limit),
         )
 
+    async def user_events_before(
+        self, tenant: str, user_id: str, *, before: int, limit: int
+    ) -> list[EventRecord]:
+        """Return a user's newest events below offset ``before``, in log order."""
+        found = await self._events(
+            f"SELECT {_EVENT_COLUMNS} FROM events WHERE tenant=? AND user_id=? AND seq<? "
+            "ORDER BY seq DESC LIMIT ?",
+            (tenant, user_id, before, limit),
+        )
+        return found[::-1]
+
     async def erase_user(self, tenant: str, user_id: str) -> int:
         """Delete a user's events and dead letters, overwriting them on disk."""
 

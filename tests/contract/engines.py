@@ -25,6 +25,8 @@ KINDS = ["edge", "local", "rest", *(["server"] if SERVER_URL else [])]
 
 CONTENT = {"content": models.VectorParams(size=8, distance=models.Distance.COSINE)}
 UNSEARCHED = models.HnswConfigDiff(m=0)
+HEAT = {"heat": models.VectorParams(size=1, distance=models.Distance.DOT)}
+NEAR = {"near": models.SparseVectorParams()}
 
 
 class Apart:
@@ -101,6 +103,22 @@ def make_point(
     """Make the n-th point."""
     named = {name: [float(x) for x in vector] for name, vector in vectors.items()}
     return models.PointStruct(id=pid(n), vector=named, payload={"n": n, **payload})
+
+
+def sparse_point(
+    n: int, vector: Mapping[int, float], heat: float | None = None, **payload: Any
+) -> models.PointStruct:
+    """Make the n-th point of a collection of `NEAR`, with values by index."""
+    named: dict[str, Any] = {} if heat is None else {"heat": [heat]}
+    if vector:
+        named["near"] = sparse(vector)
+    return models.PointStruct(id=pid(n), vector=named, payload={"n": n, **payload})
+
+
+def sparse(vector: Mapping[int, float]) -> models.SparseVector:
+    """Make a sparse vector of values by index."""
+    rising = sorted(vector)
+    return models.SparseVector(indices=rising, values=[float(vector[i]) for i in rising])
 
 
 def eq(key: str, value: str | int | bool) -> models.FieldCondition:

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import (
+    HEAT,
     KINDS,
+    NEAR,
     UNSEARCHED,
     between,
     eq,
@@ -24,6 +26,8 @@ from engines import (
     one_of,
     opened,
     pid,
+    sparse,
+    sparse_point,
     unit_vectors,
 )
 from qdrant_client import models
@@ -313,3 +317,41 @@ async def test_an_unsearched_collection_ranks_alike(answers: Answers) -> None:
         in_b = models.Filter(must=[eq("tenant", "b")])
         hits = await store.query_points("signals", [1.0], using="heat", query_filter=in_b, limit=99)
         assert [hit.payload["n"] for hit in hits] == [n for n in expected if n % 2], kind
+
+
+async def test_sparse_vectors_score_alike(answers: Answers) -> None:
+    rng = np.random.default_rng(7)
+    indices = [int(i) for i in rng.choice(2**32, size=60, replace=False)]
+
+    def a_sparse_vector(most: int) -> dict[int, float]:
+        # What is decayed is stored as of long ago, and may be large.
+        chosen = rng.choice(indices, size=rng.integers(1, most), replace=False)
+        return {int(i): float(2.0 ** rng.uniform(-8, 20)) for i in chosen}
+
+    points = [sparse_point(n, a_sparse_vector(30), tenant=TENANTS[n % 2]) for n in range(80)]
+    for kind, store in answers.stores.items():
+        await store.create_collection(
+            "web", HEAT, sparse_vectors_config=NEAR, hnsw_config=UNSEARCHED
+        )
+        await store.upsert("web", points)
+        await store.upsert("web", [sparse_point(0, {indices[0]: 1.0}, tenant=TENANTS[0])])
+        await store.delete("web", [pid(1)])
+        assert await store.count("web") == 79, kind
+    for _ in range(QUESTIONS // 8):
+        query = sparse(a_sparse_vector(20))
+        out = [int(n) for n in rng.integers(0, 80, size=rng.integers(0, 70))]
+        which = models.Filter(
+            must=[eq("tenant", str(rng.choice(TENANTS)))], must_not=[has_id(out)] if out else None
+        )
+        limit, offset = int(rng.choice([5, 60, 400])), int(rng.choice([0, 0, 3]))
+        found = {
+            kind: await store.query_points(
+                "web", query, using="near", query_filter=which, limit=limit, offset=offset
+            )
+            for kind, store in answers.stores.items()
+        }
+        expected = {hit.id: hit.score for hit in found["edge"]}
+        for kind, hits in found.items():
+            scores = {hit.id: hit.score for hit in hits}
+            assert scores == pytest.approx(expected, rel=CLOSE), f"{kind}, {query}, {which}"
+            assert list(scores.values()) == sorted(scores.values(), reverse=True), kind

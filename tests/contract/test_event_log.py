@@ -45,6 +45,7 @@ async def test_an_empty_log_has_nothing_and_says_so(log: EventLog) -> None:
     assert await log.dead_letters() == []
     assert await log.find("default", "u1", "e1") is None
     assert await log.user_events("default", "u1", after=0, limit=10) == []
+    assert await log.user_events_before("default", "u1", before=9, limit=10) == []
     assert await log.totals("default") == {"events": 0, "items": 0, "dead_letters": 0}
     await log.ping()
 
@@ -304,6 +305,45 @@ async def test_the_events_of_a_user_come_in_pages_and_in_order(log: EventLog) ->
         mine += ids(page)
         after = page[-1].offset
     assert mine == [f"e{n}" for n in range(0, 25, 2)]
+
+
+async def test_the_newest_events_of_a_user_below_an_offset_come_oldest_first(
+    log: EventLog,
+) -> None:
+    for n in range(25):
+        await log.append([view(f"e{n}", user_id=f"u{n % 2}"), view(f"e{n}", tenant="other")])
+    mine = await log.user_events("default", "u0", after=0, limit=100)
+    for place in (0, 1, 5, len(mine) - 1):
+        for limit in (1, 4, 100):
+            found = await log.user_events_before(
+                "default", "u0", before=mine[place].offset, limit=limit
+            )
+            assert found == mine[max(0, place - limit) : place]
+    beyond = mine[-1].offset + 1
+    assert await log.user_events_before("default", "u0", before=beyond, limit=3) == mine[-3:]
+    assert await log.user_events_before("default", "nobody", before=beyond, limit=3) == []
+    assert await log.user_events_before("default", "u0", before=0, limit=3) == []
+
+
+async def test_the_events_of_a_user_can_be_paged_through_backwards(
+    logs: Logs, log: EventLog
+) -> None:
+    await log.append([view(f"e{n}", user_id=f"u{n % 3}") for n in range(60)])
+    for reader in (log, await logs.open()):
+        found: list[str] = []
+        before = await reader.last_offset() + 1
+        while page := await reader.user_events_before("default", "u1", before=before, limit=7):
+            found = ids(page) + found
+            before = page[0].offset
+        assert found == [f"e{n}" for n in range(1, 60, 3)]
+
+
+async def test_an_erased_user_has_no_earlier_events(log: EventLog) -> None:
+    await log.append([view("e1"), view("e2", user_id="u2")])
+    last = await log.last_offset()
+    await log.erase_user("default", "u1")
+    assert await log.user_events_before("default", "u1", before=last + 1, limit=10) == []
+    assert ids(await log.user_events_before("default", "u2", before=last + 1, limit=10)) == ["e2"]
 
 
 async def test_appends_wake_their_listeners_on_the_event_loop(log: EventLog) -> None:
@@ -616,6 +656,7 @@ CALLS = {
     "read_items": lambda log: log.read_items(0, 10),
     "find": lambda log: log.find("default", "u1", "e1"),
     "user_events": lambda log: log.user_events("default", "u1", after=0, limit=10),
+    "user_events_before": lambda log: log.user_events_before("default", "u1", before=9, limit=10),
     "erase_user": lambda log: log.erase_user("default", "u1"),
     "dead_letters": lambda log: log.dead_letters(),
     "drop_dead_letters": lambda log: log.drop_dead_letters([1]),

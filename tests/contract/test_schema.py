@@ -5,9 +5,20 @@ from __future__ import annotations
 import pytest
 from qdrant_client import models
 
+from indexer.domain.ids import point_id
 from indexer.errors import SchemaMismatch
 from indexer.ports import VectorStore
-from indexer.stores.schema import COLLECTIONS, ITEMS, TERMS, USERS, prepare
+from indexer.stores.schema import (
+    COLLECTIONS,
+    ITEMS,
+    NEIGHBOURS,
+    PROFILES,
+    TERMS,
+    USERS,
+    is_older,
+    prepare,
+)
+from indexer.stores.terms import Cursors, Notes, forget_folded
 
 pytestmark = pytest.mark.anyio
 
@@ -87,3 +98,122 @@ async def test_another_layout_is_refused(store: VectorStore) -> None:
     await store.upsert(TERMS, [models.PointStruct(id=meta.id, vector={}, payload=payload)])
     with pytest.raises(SchemaMismatch, match=f"layout {newer}"):
         await prepare(store, dim=16, embedder="e1")
+
+
+# layouts
+
+
+async def remember_layout(store: VectorStore, version: int) -> None:
+    """Have the collections be of a layout, as that version would have noted it."""
+    payload = {"embedder": "e1", "dim": 16, "version": version}
+    note = models.PointStruct(id=point_id("meta", "", "schema"), vector={}, payload=payload)
+    await store.upsert(TERMS, [note])
+
+
+async def make_first_layout(store: VectorStore) -> None:
+    """Make the collections of layout 1, with a point in each."""
+    sizes = {ITEMS: 16, USERS: 16, PROFILES: 16, TERMS: 16, "signals": 1}
+    names = {ITEMS: ["content"], USERS: ["long", "short"], PROFILES: ["profile"]}
+    names |= {TERMS: ["content"], "signals": ["heat"]}
+    for collection, size in sizes.items():
+        cosine = collection in (ITEMS, TERMS)
+        distance = models.Distance.COSINE if cosine else models.Distance.DOT
+        params = models.VectorParams(size=size, distance=distance)
+        await store.create_collection(collection, dict.fromkeys(names[collection], params))
+        kept = models.PointStruct(id=point_id("test", "t", collection), vector={}, payload={})
+        await store.upsert(collection, [kept])
+    await remember_layout(store, 1)
+    await Cursors(store).write({"events": 7_000, "items": 300})
+
+
+async def test_an_empty_store_and_one_of_this_layout_are_no_older(store: VectorStore) -> None:
+    assert not await is_older(store)
+    await prepare(store, dim=16, embedder="e1")
+    assert not await is_older(store)
+
+
+async def test_a_store_that_was_left_half_made_is_no_older(store: VectorStore) -> None:
+    content = {"content": models.VectorParams(size=16, distance=models.Distance.COSINE)}
+    await store.create_collection(TERMS, content)
+    assert not await is_older(store)
+
+
+async def test_collections_of_the_first_layout_are_older(store: VectorStore) -> None:
+    await make_first_layout(store)
+    assert await is_older(store)
+
+
+async def test_a_newer_layout_is_not_older_and_is_refused(store: VectorStore) -> None:
+    await prepare(store, dim=16, embedder="e1")
+    await remember_layout(store, 99)
+    assert not await is_older(store)
+    with pytest.raises(SchemaMismatch, match="layout 99"):
+        await prepare(store, dim=16, embedder="e1")
+
+
+async def test_what_is_folded_is_forgotten_and_all_else_is_kept(store: VectorStore) -> None:
+    await make_first_layout(store)
+    await forget_folded(store)
+    left = [name for name in (ITEMS, PROFILES, TERMS) if await store.collection_exists(name)]
+    assert left == [ITEMS, PROFILES, TERMS]
+    for gone in (USERS, NEIGHBOURS, "signals"):
+        assert not await store.collection_exists(gone)
+    assert await store.count(ITEMS) == await store.count(PROFILES) == 1
+    assert await Cursors(store).read() == {"events": 0, "items": 300}
+
+
+async def test_forgetting_again_after_a_crash_changes_nothing_more(store: VectorStore) -> None:
+    await make_first_layout(store)
+    await forget_folded(store)
+    assert await is_older(store)  # until the new layout is prepared
+    await forget_folded(store)
+    assert await Cursors(store).read() == {"events": 0, "items": 300}
+
+
+async def test_collections_that_forgot_what_was_folded_become_of_this_layout(
+    store: VectorStore,
+) -> None:
+    await make_first_layout(store)
+    await forget_folded(store)
+    await prepare(store, dim=16, embedder="e1")
+    assert not await is_older(store)
+    assert await store.count(USERS) == await store.count(NEIGHBOURS) == 0
+    assert await store.count(ITEMS) == 1
+    assert await Cursors(store).read() == {"events": 0, "items": 300}
+
+
+async def test_an_older_layout_by_another_embedder_is_refused_and_stays_older(
+    store: VectorStore,
+) -> None:
+    await make_first_layout(store)
+    await forget_folded(store)
+    with pytest.raises(SchemaMismatch, match="'e2'"):
+        await prepare(store, dim=16, embedder="e2")
+    assert await is_older(store)
+
+
+async def test_the_present_layout_can_forget_what_is_folded_too(store: VectorStore) -> None:
+    await prepare(store, dim=16, embedder="e1")
+    await Cursors(store).write({"events": 5})
+    await forget_folded(store)
+    assert not await store.collection_exists(NEIGHBOURS)
+    await prepare(store, dim=16, embedder="e1")
+    assert await store.count(NEIGHBOURS) == 0
+    assert await Cursors(store).read() == {"events": 0}
+
+
+# notes
+
+
+async def test_a_note_is_read_as_it_was_written_last_and_is_empty_before(
+    store: VectorStore,
+) -> None:
+    await prepare(store, dim=16, embedder="e1")
+    notes = Notes(store)
+    assert await notes.read("weights") == {}
+    await notes.write("weights", {"a": [1, 2.5], "b": {"c": None}})
+    await notes.write("others", {"a": 0})
+    await notes.write("weights", {"a": [3]})
+    assert await Notes(store).read("weights") == {"a": [3]}
+    assert await notes.read("others") == {"a": 0}
+    assert not await is_older(store)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from engines import (
     CONTENT,
+    HEAT,
+    NEAR,
     UNSEARCHED,
     between,
     eq,
@@ -17,6 +19,8 @@ from engines import (
     numbers,
     one_of,
     pid,
+    sparse,
+    sparse_point,
     unit_vectors,
 )
 from numpy.typing import NDArray
@@ -549,6 +553,148 @@ async def test_mmr_obeys_the_filter(store: VectorStore) -> None:
     assert sorted(numbers(found)) == list(range(51, 100, 2))
 
 
+# sparse vectors
+
+
+WEBS = [{1: 1.0, 5: 2.0}, {5: 4.0}, {1: -1.0, 2**32 - 1: 3.0}, {7: 9.0}, {}]
+"""Each point's sparse vector; the last has none."""
+
+
+async def fill_web(store: VectorStore) -> None:
+    await store.create_collection("web", HEAT, sparse_vectors_config=NEAR, hnsw_config=UNSEARCHED)
+    points = [sparse_point(n, v, float(n), tenant="ab"[n % 2]) for n, v in enumerate(WEBS)]
+    await store.upsert("web", points)
+
+
+async def going_with(
+    store: VectorStore, vector: dict[int, float], which: models.Filter | None = None, **window: int
+) -> list[tuple[int, float]]:
+    """Return the numbers of points and their scores."""
+    found = await store.query_points(
+        "web", sparse(vector), using="near", query_filter=which, **window
+    )
+    return [((point.payload or {})["n"], point.score) for point in found]
+
+
+async def test_sparse_scores_are_dot_products_of_what_shares_an_index(store: VectorStore) -> None:
+    await fill_web(store)
+    assert await going_with(store, {1: 2.0, 5: 1.5}) == [(1, 6.0), (0, 5.0), (2, -2.0)]
+    assert await going_with(store, {5: 1.0}) == [(1, 4.0), (0, 2.0)]
+    assert await going_with(store, {2**32 - 1: 0.5}) == [(2, 1.5)]
+    assert await going_with(store, {6: 1.0}) == []
+
+
+async def test_a_sparse_query_of_nothing_finds_nothing(store: VectorStore) -> None:
+    await fill_web(store)
+    assert await going_with(store, {}) == []
+
+
+async def test_sparse_queries_obey_filters_exclusions_and_windows(store: VectorStore) -> None:
+    await fill_web(store)
+    query = {1: 2.5, 5: 1.0, 7: 1.0, 2**32 - 1: 1.0}
+    everything = [(3, 9.0), (0, 4.5), (1, 4.0), (2, 0.5)]
+    in_a = models.Filter(must=[eq("tenant", "a")])
+    but = models.Filter(must_not=[has_id([3, 1])])
+    both = models.Filter(must=[eq("tenant", "a")], must_not=[has_id([0])])
+    assert await going_with(store, query) == everything
+    assert await going_with(store, query, in_a) == [(0, 4.5), (2, 0.5)]
+    assert await going_with(store, query, but) == [(0, 4.5), (2, 0.5)]
+    assert await going_with(store, query, both) == [(2, 0.5)]
+    assert await going_with(store, query, limit=2) == everything[:2]
+    assert await going_with(store, query, limit=2, offset=1) == everything[1:3]
+    assert await going_with(store, query, but, limit=1) == [(0, 4.5)]
+    assert await going_with(store, query, but, limit=1, offset=1) == [(2, 0.5)]
+
+
+async def test_dense_and_sparse_vectors_of_one_point_are_searched_apart(
+    store: VectorStore,
+) -> None:
+    await fill_web(store)
+    hottest = await store.query_points("web", [1.0], using="heat", limit=2)
+    assert numbers(hottest) == [4, 3]
+    assert await store.vectors_of("web") == {"heat": (1, models.Distance.DOT)}
+
+
+async def test_an_upsert_replaces_the_sparse_vector_as_a_whole(store: VectorStore) -> None:
+    await fill_web(store)
+    await store.upsert("web", [sparse_point(1, {6: 1.0}), sparse_point(0, {})])
+    assert await going_with(store, {1: 1.0, 5: 1.0}) == [(2, -1.0)]
+    assert await going_with(store, {6: 2.0}) == [(1, 2.0)]
+    await store.upsert("web", [sparse_point(0, {6: 3.0})])
+    assert await going_with(store, {6: 1.0}) == [(0, 3.0), (1, 1.0)]
+
+
+async def test_a_deleted_point_is_not_found_by_its_sparse_vector(store: VectorStore) -> None:
+    await fill_web(store)
+    await store.delete("web", [pid(1)])
+    assert await going_with(store, {5: 1.0}) == [(0, 2.0)]
+    await store.delete_collection("web")
+    await fill_web(store)
+    assert await going_with(store, {5: 1.0}) == [(1, 4.0), (0, 2.0)]
+
+
+async def test_a_sparse_vector_comes_back_on_request(store: VectorStore) -> None:
+    await fill_web(store)
+    (record,) = await store.retrieve("web", [pid(2)], with_vectors=["near"])
+    vector = record.vector["near"]  # type: ignore[index, call-overload]
+    assert (list(vector.indices), list(vector.values)) == ([1, 2**32 - 1], [-1.0, 3.0])
+
+
+async def test_a_sparse_vector_of_hundreds_of_indices_is_scored_in_full(
+    store: VectorStore,
+) -> None:
+    rng = np.random.default_rng(12)
+    await fill_web(store)
+    indices = rng.choice(2**32, size=500, replace=False).tolist()
+    values = rng.uniform(0.1, 1.0, 500)
+    await store.upsert("web", [sparse_point(9, dict(zip(indices, values, strict=True)))])
+    ((number, score),) = await going_with(store, dict.fromkeys(indices[:250], 2.0))
+    assert number == 9
+    assert score == pytest.approx(2.0 * values[:250].sum(), rel=1e-5)
+
+
+MALFORMED: dict[str, tuple[list[int], list[float]]] = {
+    "more indices than values": ([1, 2], [1.0]),
+    "more values than indices": ([1], [1.0, 2.0]),
+    "one index twice": ([1, 1], [1.0, 2.0]),
+    "not a number": ([1], [float("nan")]),
+    "an index of more than 32 bits": ([1, 2**32], [1.0, 1.0]),
+    "an index below nothing": ([-1, 1], [1.0, 1.0]),
+}
+IN_EDGE_TOO: dict[str, tuple[list[int], list[float]]] = {
+    "falling indices": ([2, 1], [1.0, 1.0]),
+    "one index twice, apart": ([1, 2, 1], [1.0, 1.0, 1.0]),
+    "an infinite number": ([1], [float("inf")]),
+    "an index that is no whole number": ([1.5], [1.0]),  # type: ignore[list-item]
+    "a text": ([1], ["x"]),  # type: ignore[list-item]
+}
+
+
+def malformed(indices: list[int], values: list[float]) -> models.SparseVector:
+    return models.SparseVector.model_construct(indices=indices, values=values)
+
+
+async def refuses(store: VectorStore, indices: list[int], values: list[float]) -> None:
+    """Check that a vector is refused, written and asked with, and that nothing came of it."""
+    vector = malformed(indices, values)
+    point = models.PointStruct.model_construct(id=pid(9), vector={"near": vector}, payload={"n": 9})
+    with pytest.raises(StoreError):
+        await store.upsert("web", [sparse_point(8, {5: 1.0}), point])
+    with pytest.raises(StoreError):
+        await store.query_points("web", vector, using="near")
+    assert await store.retrieve("web", [pid(9)]) == []
+    await store.upsert("web", [sparse_point(7, {11: 1.0})])
+    assert await going_with(store, {11: 1.0}) == [(7, 1.0)]
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_a_malformed_sparse_vector_is_refused_and_the_store_goes_on(
+    store: VectorStore, name: str
+) -> None:
+    await fill_web(store)
+    await refuses(store, *MALFORMED[name])
+
+
 # scroll and count
 
 
@@ -722,6 +868,33 @@ async def test_a_reopened_edge_store_keeps_tenants_apart(tmp_path: Path, indexed
             mine = [n for n in range(many) if tenants[n].get("tenant") == tenant]
             assert sorted(numbers(found)) == mine
         await again.close()
+
+
+async def test_a_reopened_edge_store_has_its_sparse_vectors(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path / "qdrant")
+    await fill_web(store)
+    await store.upsert("web", [sparse_point(1, {5: 7.0})])
+    await store.delete("web", [pid(0)])
+    await store.close()
+    again = EdgeStore(tmp_path / "qdrant")
+    assert await going_with(again, {5: 1.0}) == [(1, 7.0)]
+    await again.upsert("web", [sparse_point(6, {5: 1.0})])
+    assert await going_with(again, {5: 1.0}) == [(1, 7.0), (6, 1.0)]
+    await again.close()
+
+
+@pytest.mark.parametrize("name", [*MALFORMED, *IN_EDGE_TOO])
+async def test_a_malformed_sparse_vector_leaves_an_edge_store_that_can_be_opened_again(
+    tmp_path: Path, name: str
+) -> None:
+    store = EdgeStore(tmp_path / "qdrant")
+    await fill_web(store)
+    await refuses(store, *{**MALFORMED, **IN_EDGE_TOO}[name])
+    await store.close()
+    again = EdgeStore(tmp_path / "qdrant")
+    assert await going_with(again, {11: 1.0}) == [(7, 1.0)]
+    assert await going_with(again, {5: 1.0}) == [(1, 4.0), (0, 2.0)]
+    await again.close()
 
 
 async def test_a_collection_deleted_from_an_edge_store_stays_deleted(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ import pytest
 from shop import DIM, Shop, fresh
 
 from indexer.domain.events import Event
+from indexer.domain.neighbours import NeighbourRules, Occurrence
 from indexer.errors import StoreError
+from indexer.settings import DAY_S
+from indexer.stores.neighbours import Neighbours
 from indexer.stores.schema import prepare
 from indexer.stores.server import ServerStore
-from indexer.stores.signals import Signals
 from indexer.streams.sqlite import SqliteLog
 
 pytestmark = pytest.mark.anyio
@@ -110,18 +112,18 @@ class _FailsOnce(ServerStore):
 async def test_popularity_survives_a_read_that_fails() -> None:
     store = _FailsOnce(ServerStore.local()._client, local=True)
     await prepare(store, dim=DIM, embedder="e")
-    key = ("default", "p1")
-    first = Signals(store, 86_400.0)
-    first.count(key, (await first.load([key]))[key], 100.0, 1_700_000_000.0, 1)
+    first = Neighbours(store, NeighbourRules(DAY_S), {"heat": DAY_S})
+    await first.count("default", [Occurrence("p1", 1, 1_700_000_000.0, 1.0, 100.0, ())])
     await first.flush()
-    before = await first.popular("default", 1)
-    later = Signals(store, 86_400.0)
+    before = await first.popular("default", "heat", 1)
+    later = Neighbours(store, NeighbourRules(DAY_S), {"heat": DAY_S})
+    again = [Occurrence("p1", 2, 1_700_000_000.0, 1.0, 1.0, ())]
     store.fail = True
     with pytest.raises(StoreError):
-        await later.load([key])
-    later.count(key, (await later.load([key]))[key], 1.0, 1_700_000_000.0, 2)
+        await later.count("default", again)
+    await later.count("default", again)
     await later.flush()
-    assert (await later.popular("default", 1))[0][1] > before[0][1]
+    assert (await later.popular("default", "heat", 1))[0].score > before[0].score
     await store.close()
 
 

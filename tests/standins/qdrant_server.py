@@ -54,7 +54,9 @@ class Collections:
     def create(self, name: str, wanted: models.CreateCollection) -> bool:
         if self.exists(name):
             raise Refused(409, f"Wrong input: Collection `{name}` already exists!")
-        self._client.create_collection(name, wanted.vectors)
+        self._client.create_collection(
+            name, wanted.vectors, sparse_vectors_config=wanted.sparse_vectors
+        )
         self._indexes[name] = {}
         return True
 
