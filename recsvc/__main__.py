@@ -93,6 +93,57 @@ def bench(
         report.print(Console())
 
 
+@app.command()
+def evaluate(
+    dataset: Annotated[str, typer.Argument(help="A shipped data set, or the folder of one.")] = "",
+    items: Annotated[Path | None, typer.Option(help="Catalogue: JSONL, CSV, Parquet.")] = None,
+    events: Annotated[Path | None, typer.Option(help="What happened, likewise.")] = None,
+    split: Annotated[
+        list[Literal["last", "time", "prequential", "user"]] | None,
+        typer.Option(help="Repeat; default: all. user: the same as last."),
+    ] = None,
+    baselines: Annotated[bool, typer.Option(help="Also measure simpler and batch models.")] = True,
+    ask_every: Annotated[
+        int, typer.Option(min=1, help="Ask one in so many of the prequential questions.")
+    ] = 1,
+    url: Annotated[
+        str | None, typer.Option(help="Ask a running service that holds nothing, one split.")
+    ] = None,
+    without: Annotated[
+        list[Literal["profile", "collaborative", "popularity", "content", "learning", "decay"]]
+        | None,
+        typer.Option(help="Leave a part out, to see what it is worth; repeat."),
+    ] = None,
+    single_vector: Annotated[
+        bool, typer.Option("--single-vector", help="One average instead of several interests.")
+    ] = False,
+    chart: Annotated[Path | None, typer.Option(help="Write a chart, a PNG.")] = None,
+    seed: Annotated[int, typer.Option(help="Of samples and baselines.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how good the recommendations are on a data set, beside other models."""
+    from recsvc.evaluate.command import Ablation, evaluate_files
+
+    ablation = Ablation(frozenset(without or ()), single_vector)
+    with clean_exit():
+        report = evaluate_files(
+            dataset,
+            items,
+            events,
+            splits=split or [],
+            baselines=baselines,
+            ask_every=ask_every,
+            seed=seed,
+            url=url,
+            ablation=ablation,
+            chart=chart,
+        )
+    if as_json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        report.print(Console())
+
+
 @app.command("bench-provider")
 def bench_provider(
     target: Annotated[

@@ -1,0 +1,1 @@
+"""How good the recommendations are, beside well-known recommenders on the same data."""
