@@ -96,6 +96,10 @@ class Applier:
                 outcome = Outcome(new.version, embedded=True)
                 self._outcomes.settle((new.tenant, new.user_id, event_id), outcome)
 
+    async def write_counts(self) -> None:
+        """Have the lists of others reflect what was counted; a checkpoint does it at the latest."""
+        await self._pairs.flush()
+
     async def known(self, tenant: str, refs: Sequence[str]) -> list[str]:
         """Return those of ``refs`` that have a vector by now."""
         return list((await self._vectors_of(tenant, set(refs)))[tenant])

@@ -39,17 +39,24 @@ class PairCounter:
         for record, state in seen:
             event = record.event
             step, weight = step_of(event, self._weights), signed_weight(event, self._weights)
-            if step is None or weight <= 0.0 or event.event_id in state.retracted:
+            if step is None or weight <= 0.0:
                 continue
-            trail = state.trail
+            trail, retracted = state.trail, event.event_id in state.retracted
             if record.offset <= state.offset:
-                trail = await self._trail_before(record)
+                trail, retracted = await self._trail_before(record)
+            if retracted:  # before it came
+                continue
             added = occurrences(trail, step, weight, record.offset, self._rules)
             by_tenant.setdefault(event.tenant, []).extend(added)
         for tenant, added in by_tenant.items():
             await self._neighbours.count(tenant, added)
 
-    async def _trail_before(self, record: EventRecord) -> tuple[Step, ...]:
+    async def flush(self) -> None:
+        """Write what was counted."""
+        await self._neighbours.flush()
+
+    async def _trail_before(self, record: EventRecord) -> tuple[tuple[Step, ...], bool]:
+        """Return the trail that an event met, and whether it was retracted by then."""
         event, before = record.event, record.offset
         records: list[EventRecord] = []
         while True:
@@ -59,5 +66,5 @@ class PairCounter:
             records = page + records
             trail = trail_of((r.event for r in records), self._weights)
             if len(page) < _PAGE or len(trail) >= TRAIL_MAX:
-                return trail
+                return trail, any(r.event.retracts == event.event_id for r in records)
             before = page[0].offset

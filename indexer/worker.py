@@ -91,13 +91,14 @@ class Worker:
                 records = await self._batch()
                 if not records:
                     self.progress.advance(last)  # beyond it there is only what was erased
-                    return
+                    break
                 for tenant, text in await self._applier.apply(records):
                     self._want_text(tenant, text)
             self.progress.advance(records[-1].offset)
             left = await self.depth()
             self._telemetry.lag.set(left)
             _log.debug("folded %d events up to %d; %d left", len(records), records[-1].offset, left)
+        await self._applier.write_counts()  # now that nobody waits
 
     async def run_texts(self) -> None:
         """Embed the texts of searches until cancelled."""

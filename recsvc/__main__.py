@@ -99,8 +99,8 @@ def evaluate(
     items: Annotated[Path | None, typer.Option(help="Catalogue: JSONL, CSV, Parquet.")] = None,
     events: Annotated[Path | None, typer.Option(help="What happened, likewise.")] = None,
     split: Annotated[
-        list[Literal["last", "time", "prequential", "user"]] | None,
-        typer.Option(help="Repeat; default: all. user: the same as last."),
+        list[str] | None,
+        typer.Option(help="last (also called user), time or prequential; repeat; default: all."),
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Also measure simpler and batch models.")] = True,
     ask_every: Annotated[
@@ -110,9 +110,11 @@ def evaluate(
         str | None, typer.Option(help="Ask a running service that holds nothing, one split.")
     ] = None,
     without: Annotated[
-        list[Literal["profile", "collaborative", "popularity", "content", "learning", "decay"]]
-        | None,
-        typer.Option(help="Leave a part out, to see what it is worth; repeat."),
+        list[str] | None,
+        typer.Option(
+            help="Leave out profile, collaborative, popularity, content, learning or decay, to see "
+            "what it is worth; repeat."
+        ),
     ] = None,
     single_vector: Annotated[
         bool, typer.Option("--single-vector", help="One average instead of several interests.")

@@ -137,7 +137,7 @@ def _together(point: str, item_id: str, evidence: Evidence) -> list[tuple[Reason
             hood, asked.trail, asked.weights, evidence.half_life_s, lately=asked.lately
         )
         for other, (score, seen) in found.items():
-            added[other] = added.get(other, 0.0) + parts[name] * score / scales[name]
+            added[other] = added.get(other, 0.0) + parts.get(name, 0.0) * score / scales[name]
             times[other] = max(times.get(other, 0), seen)
     return [
         (
@@ -155,7 +155,7 @@ def _together(point: str, item_id: str, evidence: Evidence) -> list[tuple[Reason
 def _crowd(point: str, evidence: Evidence) -> list[tuple[Reason, float]]:
     parts = parts_of(evidence.gathered.components, evidence.weights)
     return [
-        ({"kind": one.name}, parts[one.name] * one.values[point])
+        ({"kind": one.name}, parts.get(one.name, 0.0) * one.values[point])
         for one in evidence.gathered.components
         if one.name in ("hot", "popular") and point in one.values
     ]
@@ -173,7 +173,7 @@ def _likeness(point: str, item_id: str, evidence: Evidence) -> list[tuple[Reason
         name = look.direction.component
         value = dict(look.likeness).get(point, 0.0)
         if value > 0.0 and name in scales:
-            contribution = parts[name] * look.direction.share * value / scales[name]
+            contribution = parts.get(name, 0.0) * look.direction.share * value / scales[name]
             found += _split(look, contribution, item, evidence)
     return found
 

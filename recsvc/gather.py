@@ -31,8 +31,8 @@ _ASKED: Final[Mapping[str, tuple[int, float, bool]]] = {
 what goes together lately is asked for, or what does at any time."""
 
 _HORIZONS: Final[Mapping[str, Horizon]] = {"hot": "hot", "popular": "heat"}
-_TOGETHER, _TOGETHER_FILTERED = 60, 400
-_NEAR, _CROWD = 50, 100
+_TOGETHER, _TOGETHER_FILTERED = 50, 400
+_NEAR, _CROWD = 40, 100
 _ENOUGH = 20
 _LOOKS_CACHED = 2_048
 _SHARPNESS: Final[Mapping[str, int]] = {"content": 8, "profile": 2}

@@ -14,7 +14,7 @@ from indexer.runtime import Runtime
 from indexer.stores.terms import Notes
 from recsvc.candidates import Wanted
 from recsvc.gather import Gatherer
-from recsvc.ranking import COMPONENTS, SITUATIONS, Weights, features
+from recsvc.ranking import COMPONENTS, SITUATIONS, Weights, evidence_of, features
 from recsvc.tastes import Tastes
 
 __all__ = ["OnlineLearner", "TenantWeights"]
@@ -85,7 +85,8 @@ class OnlineLearner:
             self._telemetry.count("learned", "unforeseen")
             return
         counted = (await self._neighbours.crowd(tenant)).counted
-        weights.learn(place, values, points.index(target), counted)
+        evidence = evidence_of(gathered.components)
+        weights.learn(place, values, points.index(target), counted, evidence)
         self._telemetry.count("learned", "foreseen")
         if time.monotonic() - self._saved_at.get(tenant, 0.0) > _SAVE_EVERY_S:
             self._saved_at[tenant] = time.monotonic()

@@ -17,7 +17,14 @@ from indexer.stores.neighbours import Neighbours
 from recsvc.candidates import Candidates, Wanted
 from recsvc.gather import Gathered, Gatherer
 from recsvc.learn import TenantWeights
-from recsvc.ranking import COMPONENTS, fuse, matured, parts_of, with_profile_share
+from recsvc.ranking import (
+    COMPONENTS,
+    evidence_of,
+    fuse,
+    matured,
+    parts_of,
+    with_profile_share,
+)
 from recsvc.rerank import calibrated, capped, diversified, pinned
 from recsvc.rules import Rules
 from recsvc.taste import Taste
@@ -26,13 +33,14 @@ __all__ = ["Adjusted", "Ranked", "Ranker", "Ranking", "Wishes"]
 
 _NEGLIGIBLE: Final = 0.02
 _POOL_MIN, _POOL_MAX, _POOL_EACH = 40, 100, 3
-_SHARPNESS: Final = 8
 _DISLIKE_SHARPNESS: Final = 4
 _NOTHING: Final = 1e-12
 _LIKENESS_MIN: Final = 0.1
 _EXPLORED_MAX: Final = 20
+_TAIL_BLOCK: Final = 100
 
 Array = NDArray[np.float32]
+Owners = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +118,12 @@ class Ranker:
         """Return the page of ``wanted``; it is short only where the catalogue ends."""
         crowd = await self._neighbours.crowd(taste.tenant)
         learned = await self._weights.of(taste.tenant)
-        weights = matured(learned.values[taste.situation], crowd.counted)
-        weights = with_profile_share(weights, wishes.profile_share)
+        weights = with_profile_share(learned.values[taste.situation], wishes.profile_share)
         weights = _without(weights, wishes.without) if wishes.without else weights
         total = float(weights.sum()) or 1.0
         used = [n for n, w in zip(COMPONENTS, weights, strict=True) if w / total > _NEGLIGIBLE]
         gathered = await self._gatherer.gather(taste, wanted, used)
+        weights = matured(weights, crowd.counted, evidence_of(gathered.components))
         fused = fuse(gathered.components, weights)
         reach = wanted.start + wanted.limit
         pool_max = min(_POOL_MAX, max(_POOL_MIN, _POOL_EACH * wanted.limit))
@@ -239,8 +247,10 @@ class Ranker:
             order = diversified(scores, _rows(pool, vectors), reach, wanted.diversity)
         elif calibration:
             shares = np.array([one.share for one in interests], np.float32)
-            membership = _membership(pool, vectors, [one.vector for one in interests], shares)
-            order = calibrated(scores, membership, shares, reach, calibration)
+            owners = _owners(pool, vectors, np.stack([one.vector for one in interests]))
+            membership = np.eye(len(shares), dtype=np.float32)[owners]
+            fair = _fair(scores, owners, shares, likeness)
+            order = calibrated(fair, membership, shares, reach, calibration)
         picked = set(order)
         order = [*order, *(n for n in range(len(pool)) if n not in picked)]
         ordered = [pool[n] for n in order]
@@ -256,7 +266,11 @@ class Ranker:
         beyond = replace(wanted, excluded=wanted.excluded | known.keys())
         more: list[Ranked] = []
         if taste.overall is not None:
-            near = await self._candidates.near(taste.overall, beyond, reach - len(ranked))
+            # By the hundred, as the engine's search is the more exact the more it is asked for,
+            # and pages must agree.
+            left = reach - len(ranked)
+            blocks = -(-left // _TAIL_BLOCK) * _TAIL_BLOCK
+            near = (await self._candidates.near(taste.overall, beyond, blocks))[:left]
             shown = await self._items.shown([point for point, _ in near])
             more = [
                 Ranked(point, shown[point][0], least * max(cosine, 0.0), shown[point][1])
@@ -321,18 +335,23 @@ def _rows(pool: Sequence[Ranked], vectors: Mapping[str, Vector]) -> Array:
     return np.stack([vectors.get(one.item_id, nothing) for one in pool])
 
 
-def _membership(
-    pool: Sequence[Ranked],
-    vectors: Mapping[str, Vector],
-    centres: Sequence[Vector],
-    shares: Array,
-) -> Array:
-    """Say how much each item belongs to each interest: ``(n, k)``, rows sum to 1."""
+def _owners(pool: Sequence[Ranked], vectors: Mapping[str, Vector], interests: Array) -> Owners:
+    """Say which interest each item is nearest to, ``(n,)``; the first for what has no vector."""
     if not vectors:
-        return np.tile(shares, (len(pool), 1))
-    likeness = np.maximum(_rows(pool, vectors) @ np.stack(centres).T, 0.0) ** _SHARPNESS
-    total = likeness.sum(axis=1, keepdims=True)
-    return np.where(total > _NOTHING, likeness / np.maximum(total, _NOTHING), shares)
+        return np.zeros(len(pool), np.intp)
+    return np.asarray((_rows(pool, vectors) @ interests.T).argmax(axis=1), np.intp)
+
+
+def _fair(scores: Array, owners: Owners, shares: Array, likeness: float) -> Array:
+    """Undo that an item of a small interest scores little because the interest is small.
+
+    Shares are what calibration sees to by itself. Only ``likeness``, its part in the scores, is in
+    proportion to them. Half of that (the root) is undone: a smaller interest is also less sure.
+    """
+    relative = scores / max(float(scores.max()), _NOTHING)
+    lift = np.sqrt(shares.max() / np.maximum(shares[owners], _NOTHING))
+    within = np.minimum(relative * lift, 1.0)
+    return np.asarray((1.0 - likeness) * relative + likeness * within, np.float32)
 
 
 def _without(weights: Array, names: Iterable[str]) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from indexer.domain.ids import item_point
+from indexer.domain.interests import Interest
 from indexer.domain.profile import Profile, term_text
 from indexer.domain.state import UserState
 from indexer.domain.taste import decay
@@ -100,6 +101,10 @@ class Recommender:
     def learner(self) -> OnlineLearner:
         """Return what learns this ranking from events."""
         return OnlineLearner(self._runtime, self._tastes, self._gatherer, self._weights)
+
+    async def interests(self, state: UserState) -> list[Interest]:
+        """Return a user's interests, the largest share first."""
+        return await self._tastes.interests(state)
 
     async def for_user(self, tenant: str, user_id: str, options: Options) -> dict[str, Any]:
         """Recommend to a user; to one never seen, what is popular."""

@@ -15,6 +15,7 @@ __all__ = ["RULES_MAX", "request_rules"]
 RULES_MAX: Final = 20
 _FACTOR_LEAST, _FACTOR_MOST = 0.1, 10.0
 _PLACES_MAX: Final = 100
+_FEATURE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _PLACE: Final = re.compile(r"[0-9]{1,3}")
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ def _boost(text: str) -> Boost:
 
 def _cap(text: str) -> Cap:
     feature, _, most = text.rpartition(":")
-    if not feature:
+    if not _FEATURE.fullmatch(feature):
         raise ValueError("accepted: a feature, a colon and a number, such as brand:2")
     return Cap(feature, _place(most, "brand:2"))
 

@@ -342,6 +342,14 @@ class ProfileOut(BaseModel):
     evidence: dict[str, list[str]] = Field(description="The events behind a weight, by its key.")
 
 
+class InterestOut(BaseModel):
+    """One interest of a user: its share, and the items and searches that it is made of."""
+
+    share: float
+    items: list[str]
+    queries: list[str]
+
+
 class UserOut(BaseModel):
     """What is known of a user."""
 
@@ -353,6 +361,7 @@ class UserOut(BaseModel):
     waiting: int
     interests: list[str]
     profile: ProfileOut | None
+    groups: list[InterestOut] = Field(description="What is liked, as groups of alike things.")
     recent: list[dict[str, Any]]
     vectors: dict[str, list[float]] | None = None
 
@@ -378,4 +387,5 @@ class Stats(BaseModel):
     providers: list[dict[str, Any]] = Field(description="Breakers and limits of each endpoint.")
     costs: dict[str, Any] = Field(description="Today and this month, and the budget.")
     profiles: dict[str, int] = Field(description="By what came of it: asked, counted, ...")
+    ranking: dict[str, Any] = Field(description="What the ranking's weights have come to.")
     failures: dict[str, int]

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from indexer.domain.events import item_ref, ref_item, ref_text, text_ref
 from indexer.domain.interests import Interest, find_interests
 from indexer.domain.profile import Profile
-from indexer.domain.state import UserState
+from indexer.domain.state import Entry, UserState
 from indexer.domain.trail import newest_first
 from indexer.domain.vectors import Vector
 from indexer.runtime import Runtime
@@ -22,7 +22,7 @@ from recsvc.taste import Direction, Taste
 __all__ = ["Tastes"]
 
 _CACHED = 2_048
-_ENTRIES: Final = 40
+_ENTRIES, _LEAVING = 30, 10
 _DISLIKED: Final = 10
 _STALE_S: Final = 86_400.0
 
@@ -76,6 +76,10 @@ class Tastes:
             situation=self.situation(state, at),
         )
 
+    async def interests(self, state: UserState) -> list[Interest]:
+        """Return a user's interests, the largest share first."""
+        return (await self._interests(state))[0]
+
     def situation(self, state: UserState, at: float) -> int:
         """Return which situation a list as of ``at`` is for."""
         last = max((state.window[-1].timestamp if state.window else 0.0, _last_step(state)))
@@ -111,12 +115,22 @@ class Tastes:
         now = (state.version, state.offset, self._runtime.items.version)
         version, found = self._found.get(key, (None, ([], {})))
         if version != now:
-            entries = state.window[-_ENTRIES:]
+            entries = _newest(state)
             vectors = await self.vectors(state.tenant, dict.fromkeys(e.ref for e in entries))
             interests = find_interests(entries, vectors, self._rules.half_life_long_s)
             found = (interests, _disliked(state, vectors))
             self._found[key] = (now, found)
         return found
+
+
+def _newest(state: UserState) -> Sequence[Entry]:
+    """Return the newest events, 20 to 30 of them.
+
+    Old ones leave by tens: if one left with each that comes, two interests would change each time,
+    and both would have to be searched for again.
+    """
+    most = _ENTRIES - _LEAVING + state.event_count % _LEAVING
+    return state.window[-most:]
 
 
 def _disliked(state: UserState, vectors: Mapping[str, Vector]) -> dict[str, Vector]:

@@ -23,8 +23,11 @@ from indexer.domain.vectors import Vector
 __all__ = ["INTERESTS_MAX", "Interest", "Member", "find_interests"]
 
 INTERESTS_MAX: Final = 8
-_ALIKE_MIN: Final = 0.25
-"""Things with a lower cosine found no interest together, however unlike a user's others are."""
+_ALIKE_MIN, _ALIKE_MAX = 0.25, 0.7
+"""Things with a lower cosine found no interest together, however unlike a user's others are; those
+with a higher one always do."""
+
+_NOTHING: Final = 1e-9
 
 _SHARE_MIN: Final = 0.03
 """What says less of a user than this joins the nearest group."""
@@ -81,12 +84,13 @@ def _weights(
 ) -> dict[str, float]:
     """Weigh each thing that has a vector and is liked on the whole, by all its events."""
     known = [entry for entry in entries if entry.ref in vectors]
-    newest_s = max((entry.timestamp for entry in known), default=0.0)
+    newest_s = max((entry.timestamp for entry in known if entry.weight > 0.0), default=0.0)
     weights: dict[str, float] = {}
     for entry in known:
         gain = entry.weight * decay(newest_s - entry.timestamp, half_life_s)
         weights[entry.ref] = weights.get(entry.ref, 0.0) + gain
-    return {ref: weight for ref, weight in weights.items() if weight > 1e-9}
+    least = _NOTHING * max((abs(weight) for weight in weights.values()), default=0.0)
+    return {ref: weight for ref, weight in weights.items() if weight > least}
 
 
 def _groups(rows: NDArray[np.float32], mass: NDArray[np.float64]) -> list[NDArray[np.intp]]:
@@ -98,7 +102,7 @@ def _groups(rows: NDArray[np.float32], mass: NDArray[np.float64]) -> list[NDArra
     apart = ~np.eye(n, dtype=bool)
     nearest = float(np.median(np.where(apart, near, -1.0).max(axis=1)))
     usual = float(near[apart].mean())
-    threshold = max((nearest + usual) / 2, _ALIKE_MIN)
+    threshold = min(max((nearest + usual) / 2, _ALIKE_MIN), _ALIKE_MAX)
     leaders: list[int] = []
     free = np.ones(n, dtype=bool)
     while free.any() and len(leaders) < INTERESTS_MAX:

@@ -1,7 +1,8 @@
 """A user's trail: the items they took up, in the order of the log.
 
 What depends on order (which item led to which) is read from here. The trail is a pure function of
-the user's events in log order, so a replay sees exactly what the event saw.
+the user's events in log order, so a replay sees exactly what the event saw. (Only where one of
+several events on an item was retracted may it keep the item at another of its places.)
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ INDEXES: Final = {
 _FUSIONS = {models.Fusion.RRF: lambda: edge.Fusion.Rrf(k=2), models.Fusion.DBSF: edge.Fusion.Dbsf}
 _MMR_CANDIDATES = 100
 _DIMENSION_MAX = 2**32 - 1
+_FLOAT32_MAX = 3.4e38
 
 
 def filter_of(source: models.Filter | None) -> edge.Filter | None:
@@ -205,7 +206,7 @@ def _sparse(source: models.SparseVector) -> Any:
         raise StoreError("a sparse vector needs one value for each of its rising indices")
     if indices and not (indices[0] >= 0 and indices[-1] <= _DIMENSION_MAX):
         raise StoreError(f"a sparse vector's indices are 0 to {_DIMENSION_MAX}")
-    if not all(map(math.isfinite, values)):
+    if not all(map(math.isfinite, values)) or max(map(abs, values), default=0.0) > _FLOAT32_MAX:
         raise StoreError("a sparse vector with a number that is not finite")
     return edge.SparseVector(indices, values)
 

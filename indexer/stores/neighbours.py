@@ -23,7 +23,7 @@ from indexer.domain.neighbours import Counts, Neighbourhood, NeighbourRules, Occ
 from indexer.ports import Hit, VectorStore
 from indexer.stores.points import WRITE_MAX, scoped
 from indexer.stores.schema import HEAT, HOT, NEAR, NEIGHBOURS
-from indexer.stores.terms import Notes
+from indexer.stores.terms import CROWDS, Notes
 
 __all__ = ["Crowd", "Horizon", "Neighbours"]
 
@@ -32,7 +32,6 @@ Horizon = Literal["heat", "hot"]
 
 _EPOCH_S: Final = 1_577_836_800.0  # 2020-01-01
 _CACHED, _COUNTS_CACHED = 8_192, 131_072
-_CROWD: Final = "crowd {}"
 
 _Key = tuple[str, str]
 
@@ -68,8 +67,8 @@ class Neighbours:
         self._dirty: set[_Key] = set()
         self._counts: LRUCache[_Key, Counts] = LRUCache(_COUNTS_CACHED)
         self._notes = Notes(store)
-        self._crowds: dict[str, Crowd] = {}
-        self._crowds_dirty: set[str] = set()
+        self._crowds: dict[str, Crowd] | None = None
+        self._crowds_changed = False
         self.version = 0  # changes with what is written
 
     @property
@@ -84,11 +83,12 @@ class Neighbours:
 
     async def count(self, tenant: str, occurrences: Sequence[Occurrence]) -> None:
         """Count what events add to items, in log order."""
-        await self._load({(tenant, one.item_id) for one in occurrences})
+        # Held here, as a flush may forget what it has written while this waits.
+        entries = await self._load({(tenant, one.item_id) for one in occurrences})
         crowd = await self.crowd(tenant)
         for one in occurrences:
             key = (tenant, one.item_id)
-            entry = self._known.setdefault(key, _Entry())
+            entry = self._known.setdefault(key, entries[key])
             if one.offset <= entry.hood.offset:
                 continue
             entry.hood.count(tenant, one, self._rules)
@@ -100,7 +100,7 @@ class Neighbours:
             self._dirty.add(key)
             crowd.counted += one.gain
             crowd.newest_s = max(crowd.newest_s, one.timestamp)
-            self._crowds_dirty.add(tenant)
+            self._crowds_changed = True
 
     async def flush(self) -> None:
         """Write what has changed, a few at a time; what is not written stays to be written."""
@@ -114,12 +114,8 @@ class Neighbours:
                 await asyncio.sleep(0)
         finally:
             self._dirty |= {key for key in dirty if key in self._known}
-        while self._crowds_dirty:
-            tenant = next(iter(self._crowds_dirty))
-            crowd = self._crowds[tenant]
-            note = {"counted": crowd.counted, "newest_s": crowd.newest_s}
-            await self._notes.write(_CROWD.format(tenant), note)
-            self._crowds_dirty.discard(tenant)
+        if self._crowds_changed:
+            await self._note_crowds()
         if len(self._known) > _CACHED and not self._dirty:
             self._known.clear()
 
@@ -179,10 +175,11 @@ class Neighbours:
 
     async def crowd(self, tenant: str) -> Crowd:
         """Return what all users of a tenant did."""
-        if tenant not in self._crowds:
-            kept = Crowd(**await self._notes.read(_CROWD.format(tenant)))
-            self._crowds.setdefault(tenant, kept)
-        return self._crowds[tenant]
+        if self._crowds is None:
+            kept = await self._notes.read(CROWDS)
+            if self._crowds is None:
+                self._crowds = {name: Crowd(*fields) for name, fields in kept.items()}
+        return self._crowds.setdefault(tenant, Crowd())
 
     async def delete(self, tenant: str, item_ids: Sequence[str]) -> None:
         """Forget items."""
@@ -193,11 +190,24 @@ class Neighbours:
         await self._store.delete(NEIGHBOURS, [item_point(tenant, i) for i in item_ids])
         self.version += 1
 
-    async def _load(self, keys: Iterable[_Key]) -> None:
-        missing = {item_point(*key): key for key in keys if key not in self._known}
+    async def _load(self, keys: Iterable[_Key]) -> dict[_Key, _Entry]:
+        """Return the entries of ``keys``, new ones for items that have none."""
+        found = {key: self._known.get(key) for key in keys}
+        missing = {item_point(*key): key for key, entry in found.items() if entry is None}
         if missing:
             for record in await self._store.retrieve(NEIGHBOURS, list(missing)):
-                self._known.setdefault(missing[str(record.id)], _decode(record.payload or {}))
+                found[missing[str(record.id)]] = _decode(record.payload or {})
+        return {key: entry or _Entry() for key, entry in found.items()}
+
+    async def _note_crowds(self) -> None:
+        self._crowds_changed = False
+        noted = False
+        try:
+            crowds = (self._crowds or {}).items()
+            await self._notes.write(CROWDS, {t: [c.counted, c.newest_s] for t, c in crowds})
+            noted = True
+        finally:
+            self._crowds_changed |= not noted
 
     def _encode(self, key: _Key) -> models.PointStruct:
         tenant, item_id = key

@@ -7,7 +7,7 @@ be personal, and its vector is all that is needed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from cachetools import LRUCache
 from qdrant_client import models
@@ -18,10 +18,13 @@ from indexer.ports import VectorStore
 from indexer.stores.points import point, upsert_paced, vector_of
 from indexer.stores.schema import NEIGHBOURS, TERMS, USERS
 
-__all__ = ["Cursors", "Notes", "TextVectors", "forget_folded"]
+__all__ = ["CROWDS", "Cursors", "Notes", "TextVectors", "forget_folded"]
 
 _CACHED = 4_096
 _CURSORS = "cursors"
+CROWDS: Final = "crowds"
+"""The note on what all users of each tenant did, counted with the events."""
+
 _EARLIER = ("signals",)
 """Collections of earlier layouts, folded from events."""
 
@@ -101,6 +104,7 @@ async def forget_folded(store: VectorStore) -> None:
     """Drop all that is folded from events, so that the log is folded again from its beginning."""
     cursors = Cursors(store)
     await cursors.write({**await cursors.read(), "events": 0})
+    await Notes(store).write(CROWDS, {})
     await store.flush()
     for collection in (USERS, NEIGHBOURS, *_EARLIER):
         if await store.collection_exists(collection):

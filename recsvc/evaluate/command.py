@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +76,8 @@ def evaluate_files(
     """
     files = _files(dataset, items, events)
     wanted = tuple(dict.fromkeys("last" if s == "user" else s for s in splits)) or SPLITS
+    _check("--split", wanted, SPLITS)
+    _check("--without", ablation.names, (*_COMPONENTS, "learning", "decay"))
     if url is not None and len(wanted) != 1:
         raise InvalidInput("--url: choose one --split, as a service can be filled only once")
     if url is not None and (ablation.names or ablation.single_vector):
@@ -87,6 +89,12 @@ def evaluate_files(
     if chart is not None:
         draw(report, chart)
     return report
+
+
+def _check(option: str, given: Iterable[str], accepted: Sequence[str]) -> None:
+    for name in given:
+        if name not in accepted:
+            raise InvalidInput(f"{option}: {name!r}; accepted: {', '.join(accepted)}")
 
 
 def _files(dataset: str, items: Path | None, events: Path | None) -> tuple[Path, Path]:

@@ -1,8 +1,8 @@
 """Plays events to a real recommender and asks it for lists: in this process, or over HTTP.
 
 In this process it is the same log, fold, store and ranking as in the service, driven one step at a
-time, so that two runs give the same figures. What else a service does by the clock (writing
-counts, counting profiles) is done before each list that depends on it.
+time, so that two runs give the same figures. Profiles, which a service counts by the clock, are
+counted before each list.
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ class _InProcess:
     def __init__(self, runtime: Runtime, recommender: Recommender, *, profiles: bool) -> None:
         self._runtime, self._recommender = runtime, recommender
         self._profiles = profiles
-        self._dirty = False
 
     async def load(self, items: Sequence[Item]) -> None:
         records = [ItemRecord(0, item.tenant, item.item_id, item) for item in items]
@@ -71,14 +70,8 @@ class _InProcess:
         for start in range(0, len(events), _CHUNK):
             await self._runtime.log.append(events[start : start + _CHUNK])
             await self._runtime.worker.catch_up()
-            if len(events) >= _CHUNK:
-                await self._runtime.neighbours.flush()
-        self._dirty = True
 
     async def ask(self, user_id: str, at: float) -> list[str]:
-        if self._dirty:
-            await self._runtime.neighbours.flush()
-            self._dirty = False
         if self._profiles:
             await self._runtime.refresher.refresh((DEFAULT_TENANT, user_id))
         options = Options(limit=LIST_MAX, at=at)

@@ -51,6 +51,7 @@ async def stats(service: ServiceDep, key: Admin) -> Response:
         "providers": [endpoint.state() for endpoint in runtime.models.endpoints.values()],
         "costs": await _costs(runtime),
         "profiles": {name: int(n) for (name,), n in telemetry.by_labels("profiles").items()},
+        "ranking": (await service.recommender.weights.of(key.tenant)).by_situation(),
         "failures": {name: int(n) for (name,), n in telemetry.by_labels("failures").items()},
     }
     return json_response(body)
@@ -69,7 +70,8 @@ async def healthz(service: ServiceDep) -> Response:
 async def readyz(service: ServiceDep) -> Response:
     """Answer 200 when every part answers, else 503 with the reason of each that does not.
 
-    The providers may be away: known items go on, new ones wait, and profiles are counted.
+    The providers may be away: known items go on, new ones wait, and profiles are counted. A rules
+    file that has become wrong leaves the rules as they were.
     """
     runtime = service.runtime
     log, store, embedder = await asyncio.gather(
@@ -83,6 +85,7 @@ async def readyz(service: ServiceDep) -> Response:
         "workers": workers,
         "embedder": embedder,
         "profiler": runtime.profiler_state(),
+        "rules": service.recommender.rules.problem or "ok",
     }
     return json_response({"ready": ready, "parts": parts}, 200 if ready else 503)
 

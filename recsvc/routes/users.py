@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from indexer.domain.events import ref_item, ref_text
 from indexer.domain.ids import ID_PATTERN
+from indexer.domain.interests import Interest
 from indexer.domain.profile import Profile
 from indexer.domain.state import Entry, UserState
 from indexer.errors import NotFound
@@ -46,7 +47,8 @@ async def get_user(
     """Return the user's counts, interests, profile and newest events."""
     state = await _state(service, key.tenant, user_id)
     profile = await service.runtime.profiles.get(key.tenant, user_id)
-    return json_response(_shown(state, profile, vectors))
+    interests = await service.recommender.interests(state)
+    return json_response(_shown(state, profile, interests, vectors))
 
 
 @router.get(
@@ -59,8 +61,9 @@ async def export_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Resp
     """Stream one JSON document: the user with vectors, and every logged event."""
     state = await _state(service, key.tenant, user_id)
     profile = await service.runtime.profiles.get(key.tenant, user_id)
+    interests = await service.recommender.interests(state)
     return StreamingResponse(
-        _export(service, key.tenant, state, profile),
+        _export(service, key.tenant, state, _shown(state, profile, interests, vectors=True)),
         media_type="application/json",
         headers={"Content-Disposition": f'attachment; filename="user-{user_id}.json"'},
     )
@@ -95,7 +98,9 @@ async def _state(service: Service, tenant: str, user_id: str) -> UserState:
     return state
 
 
-def _shown(state: UserState, profile: Profile | None, vectors: bool) -> dict[str, Any]:
+def _shown(
+    state: UserState, profile: Profile | None, interests: Sequence[Interest], vectors: bool
+) -> dict[str, Any]:
     weights = profile.weights if profile is not None else {}
     shown: dict[str, Any] = {
         "user_id": state.user_id,
@@ -114,6 +119,7 @@ def _shown(state: UserState, profile: Profile | None, vectors: bool) -> dict[str
             "cost_usd": profile.cost_usd,
             "evidence": profile.evidence,
         },
+        "groups": [_group(interest) for interest in interests],
         "recent": [_recent(entry, state) for entry in reversed(state.window)],
     }
     if vectors:
@@ -122,8 +128,18 @@ def _shown(state: UserState, profile: Profile | None, vectors: bool) -> dict[str
             "short": state.short.vector,
             "profile": profile and profile.vector,
         }
+        held |= {f"interest-{n}": one.vector for n, one in enumerate(interests, start=1)}
         shown["vectors"] = {name: vector for name, vector in held.items() if vector is not None}
     return shown
+
+
+def _group(interest: Interest) -> dict[str, Any]:
+    refs = [member.ref for member in interest.members]
+    return {
+        "share": round(interest.share, 4),
+        "items": [item_id for ref in refs if (item_id := ref_item(ref)) is not None],
+        "queries": [text for ref in refs if (text := ref_text(ref)) is not None],
+    }
 
 
 def _recent(entry: Entry, state: UserState) -> dict[str, Any]:
@@ -143,9 +159,9 @@ def _recent(entry: Entry, state: UserState) -> dict[str, Any]:
 
 
 async def _export(
-    service: Service, tenant: str, state: UserState, profile: Profile | None
+    service: Service, tenant: str, state: UserState, shown: dict[str, Any]
 ) -> AsyncIterator[bytes]:
-    user = orjson.dumps(_shown(state, profile, vectors=True), option=orjson.OPT_SERIALIZE_NUMPY)
+    user = orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY)
     yield b'{"user":' + user + b',"events":['
     after, first = -1, True
     while records := await service.runtime.log.user_events(

@@ -140,16 +140,16 @@ async def test_batches_of_any_size_count_the_same(log: SqliteLog) -> None:
 async def test_a_trail_longer_than_a_page_of_the_log_is_read_back_in_pages(log: SqliteLog) -> None:
     # Views of one item over and over are many events and one step.
     events = [click(n, f"i{n}") for n in range(20)]
-    events += [click(n, "i20", event_type="view") for n in range(20, 1_000)]
-    events += [click(1_000, "i21")]
+    events += [click(n, f"i{20 + n // 350}", event_type="view") for n in range(20, 1_000)]
+    events += [click(1_000, "i30")]
     records = await appended(log, events)
     straight, crashed = await counting(log), await counting(log)
     await straight.apply(records)
     crashed.fold(records)
     await crashed.apply(records[-1:])
-    last = (await crashed.hoods())["i21"]
-    assert len(last.dims) == 21
-    expected = (await straight.hoods())["i21"]
+    last = (await crashed.hoods())["i30"]
+    assert len(last.dims) == 23
+    expected = (await straight.hoods())["i30"]
     assert np.array_equal(last.dims, expected.dims)
     assert np.array_equal(last.total, expected.total)
 

@@ -55,7 +55,7 @@ async def test_vectors_are_shown_on_request_only(shop: Shop) -> None:
     await shop.profile(user)
     assert "vectors" not in await shop.user(user)
     vectors = (await shop.user(user, vectors=True))["vectors"]
-    assert set(vectors) == {"long", "short", "profile"}
+    assert set(vectors) == {"long", "short", "profile", "interest-1"}
     assert all(len(vector) == DIM for vector in vectors.values())
     assert sum(x * x for x in vectors["long"]) == pytest.approx(4.0, abs=1e-3)
 
