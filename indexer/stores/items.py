@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cachetools import LRUCache
 from qdrant_client import models
 
 from indexer.domain.ids import item_point
 from indexer.domain.items import FilterKind, Item
 from indexer.domain.vectors import Vector, checked
 from indexer.ports import PointId, VectorStore
+from indexer.stores.bounded import BoundedDict
 from indexer.stores.points import equals, point, scoped, upsert_paced, vector_of
 from indexer.stores.schema import ITEMS
 
@@ -54,8 +54,8 @@ class ItemPoints:
     def __init__(self, store: VectorStore, dim: int, filter_keys_max: int) -> None:
         self._store, self.dim = store, dim
         self._filter_keys_max = filter_keys_max
-        self._vectors: LRUCache[tuple[str, str], Vector] = LRUCache(_VECTORS_CACHED)
-        self._features: LRUCache[str, Shown] = LRUCache(_FEATURES_CACHED)
+        self._vectors: BoundedDict[tuple[str, str], Vector] = BoundedDict(_VECTORS_CACHED)
+        self._features: BoundedDict[str, Shown] = BoundedDict(_FEATURES_CACHED)
         self.filter_kinds: dict[str, FilterKind] = {}
         self._tenant_kinds: dict[str, dict[str, FilterKind]] = {}
         self.availability = False
@@ -108,7 +108,8 @@ class ItemPoints:
 
     async def vectors(self, tenant: str, item_ids: Sequence[str]) -> dict[str, Vector]:
         """Return the unit vectors ``(d,) float32`` of those of the items that have one."""
-        found = {i: self._vectors[tenant, i] for i in item_ids if (tenant, i) in self._vectors}
+        held = ((item_id, self._vectors.get((tenant, item_id))) for item_id in item_ids)
+        found = {item_id: vector for item_id, vector in held if vector is not None}
         missing = [item_point(tenant, item_id) for item_id in item_ids if item_id not in found]
         if missing:
             version = self.version

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
-from cachetools import LRUCache
 from qdrant_client import models
 
 from indexer.domain.ids import item_point
 from indexer.domain.neighbours import Counts, Neighbourhood, NeighbourRules, Occurrence
 from indexer.ports import Hit, VectorStore
+from indexer.stores.bounded import BoundedDict
 from indexer.stores.points import WRITE_MAX, scoped
 from indexer.stores.schema import HEAT, HOT, NEAR, NEIGHBOURS
 from indexer.stores.terms import CROWDS, Notes
@@ -65,7 +65,7 @@ class Neighbours:
         self._store, self._rules, self._half_lives_s = store, rules, half_lives_s
         self._known: dict[_Key, _Entry] = {}
         self._dirty: set[_Key] = set()
-        self._counts: LRUCache[_Key, Counts] = LRUCache(_COUNTS_CACHED)
+        self._counts: BoundedDict[_Key, Counts] = BoundedDict(_COUNTS_CACHED)
         self._notes = Notes(store)
         self._crowds: dict[str, Crowd] | None = None
         self._crowds_changed = False
