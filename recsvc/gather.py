@@ -147,22 +147,29 @@ class Gatherer:
         gathered.components.append(Component.scaled(name, ordered))
 
     async def _look(self, direction: Direction, wanted: Wanted) -> list[tuple[str, float]]:
-        """Return what is nearest along a direction and may be shown, by likeness."""
+        """Return what is nearest along a direction and may be shown, by likeness, the best has 1.
+
+        So the best match of a search is as good as an item's, though its cosine is lower.
+        """
+        near = await self._near(direction, wanted)
+        top = near[0][1] if near else 0.0
+        if top <= 0.0:
+            return []
+        power = _SHARPNESS[direction.component]
+        return [(point, (max(cosine, 0.0) / top) ** power) for point, cosine in near]
+
+    async def _near(self, direction: Direction, wanted: Wanted) -> list[tuple[str, float]]:
         if wanted.filtered:
-            return await self._likeness(direction, wanted)
+            return await self._candidates.near(direction.vector, wanted, _NEAR)
         key = (wanted.tenant, direction.key)
         version, known = self._looks.get(key, (-1, []))
         if version != self._items.version:
             version = self._items.version
-            known = await self._likeness(direction, Wanted(wanted.tenant, _NEAR))
+            anything = Wanted(wanted.tenant, _NEAR)
+            known = await self._candidates.near(direction.vector, anything, _NEAR)
             self._looks[key] = (version, known)
         excluded = wanted.excluded
         left = [pair for pair in known if pair[0] not in excluded]
         if len(left) < _ENOUGH and len(known) >= _NEAR:
-            return await self._likeness(direction, wanted)
+            return await self._candidates.near(direction.vector, wanted, _NEAR)
         return left
-
-    async def _likeness(self, direction: Direction, wanted: Wanted) -> list[tuple[str, float]]:
-        near = await self._candidates.near(direction.vector, wanted, _NEAR)
-        power = _SHARPNESS[direction.component]
-        return [(point, max(cosine, 0.0) ** power) for point, cosine in near]

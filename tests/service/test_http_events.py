@@ -174,8 +174,9 @@ async def test_an_event_that_was_waited_for_is_in_the_next_answer(shop: Shop) ->
     user = fresh()
     for category in ("garden", "sport", "novels"):
         await shop.send(event(user, f"{category}-03", "purchase"))
-        answer = await shop.recommend(user, exclude_seen=False, limit=100)
-        assert f"{category}-03" in ids(answer)[:10]
+        answer = await shop.recommend(user, explain=True)
+        reasons = [reason for item in answer["items"] for reason in item["reasons"]]
+        assert f"{category}-03" in {reason.get("item_id") for reason in reasons}
 
 
 async def test_a_wait_beyond_its_timeout_answers_202_and_loses_nothing(shop: Shop) -> None:
