@@ -95,10 +95,10 @@ async def test_what_was_touched_is_not_recommended_again(shop: Shop) -> None:
     assert sorted(ids(answer)) == sorted(set(ITEMS) - touched)
 
 
-async def test_what_was_touched_leads_when_it_is_not_excluded(shop: Shop) -> None:
+async def test_what_was_touched_leads_when_it_is_not_excluded(new_shop: Shop) -> None:
     user = fresh()
-    await shop.send(event(user, "garden-01", "purchase"))
-    answer = await shop.recommend(user, exclude_seen="false", profile_weight=0)
+    await new_shop.send(event(user, "garden-01", "purchase"))
+    answer = await new_shop.recommend(user, exclude_seen="false", profile_weight=0)
     assert ids(answer)[0] == "garden-01"
     assert answer["items"][0]["score"] == pytest.approx(1.0, abs=1e-3)
 
@@ -348,10 +348,10 @@ async def test_reasons_sum_to_the_score_before_and_after_the_profile_is_made(sho
     assert _sums(await shop.recommend(user, explain=True, limit=60, diversity=0.5))
 
 
-async def test_reasons_of_a_short_history_name_all_of_the_score(shop: Shop) -> None:
+async def test_reasons_of_a_short_history_name_all_of_the_score(new_shop: Shop) -> None:
     user = fresh()
-    await shop.send(event(user, "garden-01", "purchase"), event(user, "novels-02"))
-    answer = await shop.recommend(user, explain=True, profile_weight=0)
+    await new_shop.send(event(user, "garden-01", "purchase"), event(user, "novels-02"))
+    answer = await new_shop.recommend(user, explain=True, profile_weight=0)
     assert "event" in _kinds(answer) <= {"event", "together", "popular", "hot", "history"}
     assert _sums(answer)
     assert {r["item_id"] for i in answer["items"] for r in i["reasons"]} <= {
