@@ -227,9 +227,9 @@ class Settings(BaseSettings):
         1800.0, description="A visit goes on until this long after an event, in seconds."
     )
     learn_every: Annotated[int, Field(ge=0)] = Field(
-        16,
+        32,
         description="The ranking learns from one event in this many; from every second one that "
-        "begins a visit, and from every fourth until it has learned a thousand times. 0: never.",
+        "begins a visit, and from every fourth until it has learned 200 times. 0: never.",
     )
     calibration: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5,

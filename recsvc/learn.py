@@ -22,7 +22,7 @@ __all__ = ["OnlineLearner", "TenantWeights"]
 _SAVE_EVERY_S: Final = 10.0
 _NOTE: Final = "ranking {}"
 _NEW_VISITS, _NEW_VISIT_EVERY = SITUATIONS.index("new-few"), 2
-_BEGINNING, _BEGINNING_EVERY = 1_000, 4
+_BEGINNING, _BEGINNING_EVERY = 200, 4
 _MIX: Final = 2_654_435_761  # Knuth's multiplicative hash
 
 
