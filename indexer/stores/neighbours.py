@@ -72,11 +72,6 @@ class Neighbours:
         self.version = 0  # changes with what is written
 
     @property
-    def unwritten(self) -> int:
-        """How many items have counts that are not written yet."""
-        return len(self._dirty)
-
-    @property
     def half_life_recent_s(self) -> float:
         """The half-life of the decayed pair counts, in seconds."""
         return self._rules.half_life_recent_s
