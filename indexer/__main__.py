@@ -7,6 +7,8 @@ import contextlib
 import json
 import logging
 import signal
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,13 +18,21 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from indexer.bulk import HttpSink, LoadReport, StoreSink, load
-from indexer.cli import FAILED, clean_exit, log_to_stderr, settings_or_exit
+from indexer.carry import Carried, export_log, import_log
+from indexer.cli import FAILED, clean_exit, log_to_stderr, run_loop, settings_or_exit
+from indexer.data_dir import owning
+from indexer.dead_letters import LETTERS_MAX, Retried, letters_log, retry_letters
 from indexer.domain.ids import DEFAULT_TENANT
-from indexer.ports import DeadLetter
+from indexer.domain.position import read_position
+from indexer.errors import SettingsError
+from indexer.health import serving_health
+from indexer.learners import load_jobs, load_learner
+from indexer.ports import DeadLetter, EventLog
+from indexer.rebuild import RebuildReport, rebuild
 from indexer.rows import Kind, size_of
-from indexer.runtime import open_runtime
+from indexer.runtime import open_runtime, running
 from indexer.settings import Settings
-from indexer.wire import EventIn
+from indexer.streams import open_streams
 
 __all__ = ["main"]
 
@@ -76,12 +86,20 @@ def load_files(
 @app.command()
 def run(
     until_idle: Annotated[bool, typer.Option(help="Stop once everything is folded.")] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve /healthz, /readyz and /metrics there."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="With --port: the address to serve on.")] = "127.0.0.1",
 ) -> None:
-    """Fold the event log until stopped (SIGTERM or Ctrl-C drains)."""
+    """Fold the event log until stopped (SIGTERM or Ctrl-C finishes what is under way).
+
+    Of a shared log any number of these run, each with a part of its partitions.
+    """
     settings = settings_or_exit()
     log_to_stderr()
     with clean_exit():
-        asyncio.run(_run(settings, until_idle))
+        run_loop(_run(settings, until_idle, host, port))
 
 
 @app.command()
@@ -90,11 +108,76 @@ def replay() -> None:
     settings = settings_or_exit()
     log_to_stderr()
     with clean_exit():
+        if settings.shared:
+            raise SettingsError(
+                "replay is for a log in the data directory; of "
+                f"RECSVC_EVENT_LOG_URL={settings.event_log_url}, run 'indexer rebuild'"
+            )
         asyncio.run(_replay(settings))
 
 
+@app.command("rebuild")
+def rebuild_collections(
+    after: Annotated[
+        str, typer.Option(help="Only events beyond this position, as answers tell it.")
+    ] = "0",
+    accept_differences: Annotated[
+        bool, typer.Option(help="Switch also where the new collections differ from the old.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make all collections anew from the log, compare them with those in use, and switch.
+
+    Services go on meanwhile. Nothing is switched, and the exit code is 1, where they differ.
+    """
+    settings = settings_or_exit()
+    log_to_stderr(logging.WARNING)
+    with clean_exit():
+        try:
+            start = read_position(after)
+        except ValueError as exc:
+            raise SettingsError(f"--after {after}: {exc}") from exc
+        say = Console(stderr=True).print
+        report = asyncio.run(
+            rebuild(settings, start=start, accept_differences=accept_differences, say=say)
+        )
+    if as_json:
+        print(json.dumps(report.as_dict()))
+    else:
+        _show_rebuilt(report)
+    if not report.switched:
+        raise typer.Exit(FAILED)
+
+
+@app.command("export")
+def export(
+    file: Annotated[str, typer.Argument(help="Where to; - is stdout, .gz is compressed.")],
+) -> None:
+    """Write the event log and the catalogue to a file, to carry them elsewhere."""
+    settings = settings_or_exit()
+    log_to_stderr(logging.WARNING)
+    with clean_exit():
+        carried = asyncio.run(_carry(settings, file, export_log))
+    _say(f"{carried.events} events and {carried.items} items are written to {file}")
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[str, typer.Argument(help="What `indexer export` has written; - is stdin.")],
+) -> None:
+    """Append an exported log to the one that the settings name; again, only what is missing."""
+    settings = settings_or_exit()
+    log_to_stderr(logging.WARNING)
+    with clean_exit():
+        carried = asyncio.run(_carry(settings, file, import_log))
+    _say(
+        f"{carried.events} events and {carried.items} items appended; {carried.known} known, "
+        f"{carried.refused} refused as their ids are of others"
+    )
+
+
 @letters.command("list")
-def list_letters(as_json: AsJson = False) -> None:
+def show_letters(as_json: AsJson = False) -> None:
     """List events that could not be folded, with the reasons."""
     with clean_exit():
         found = asyncio.run(_letters(settings_or_exit()))
@@ -107,19 +190,34 @@ def list_letters(as_json: AsJson = False) -> None:
         return
     table = Table("id", "tenant", "user", "event", "reason")
     for one in found:
-        event = one.event
-        table.add_row(
-            str(one.letter_id), one.tenant, event["user_id"], event["event_type"], one.reason
-        )
+        user, kind = (str(one.event.get(name, "")) for name in ("user_id", "event_type"))
+        table.add_row(one.letter_id, one.tenant, user, kind or str(one.event)[:60], one.reason)
     Console().print(table)
 
 
 @letters.command("retry")
-def retry_letters() -> None:
-    """Send the events once more, as new ones with new ids, and forget the letters."""
+def send_letters_again() -> None:
+    """Send the events once more, as new ones with new ids, and forget the letters.
+
+    What is still no event stays, with a line that says why, and the exit code is 1.
+    """
     with clean_exit():
-        count = asyncio.run(_retry(settings_or_exit()))
-    print(f"{count} sent again")
+        retried = asyncio.run(_retry(settings_or_exit()))
+    for letter_id, reason in retried.kept.items():
+        _say(f"letter {letter_id} stays: {reason}")
+    print(f"{retried.sent} sent again")
+    if retried.kept:
+        raise typer.Exit(FAILED)
+
+
+async def _letters(settings: Settings) -> list[DeadLetter]:
+    async with letters_log(settings) as log:
+        return await log.dead_letters(limit=LETTERS_MAX)
+
+
+async def _retry(settings: Settings) -> Retried:
+    async with letters_log(settings) as log:
+        return await retry_letters(log, settings.event_weights)
 
 
 async def _load(
@@ -138,8 +236,9 @@ async def _load(
             sink = HttpSink(url, api_key)
             stack.push_async_callback(sink.close)
         else:
-            runtime = await stack.enter_async_context(open_runtime(settings_or_exit()))
-            sink = StoreSink(runtime, tenant)
+            settings = settings_or_exit()
+            opened = open_runtime(settings, folds=not settings.shared)
+            sink = StoreSink(await stack.enter_async_context(opened), tenant)
         bar = stack.enter_context(
             Progress(
                 TextColumn("{task.description}"),
@@ -168,16 +267,54 @@ def _reject_file_of(file: str) -> Path:
     return Path("stdin.rejected.jsonl" if file == "-" else f"{file}.rejected.jsonl")
 
 
-async def _run(settings: Settings, until_idle: bool) -> None:
+async def _run(settings: Settings, until_idle: bool, host: str, port: int | None) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with open_runtime(settings) as runtime:
+    async with contextlib.AsyncExitStack() as stack:
+        runtime = await stack.enter_async_context(open_runtime(settings))
+        runtime.applier.learner = load_learner(runtime)
+        await stack.enter_async_context(running(load_jobs(runtime), runtime.note_death))
+        if port is not None:
+            await stack.enter_async_context(serving_health(runtime, host, port))
         if until_idle:
-            await runtime.drain(timeout_s=float("inf"))
+            await runtime.idle()
             return
         await stopped.wait()
+
+
+async def _carry(
+    settings: Settings,
+    file: str,
+    carry: Callable[[EventLog, str, Callable[[Carried], None]], Awaitable[Carried]],
+) -> Carried:
+    bar = Progress(
+        TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)
+    )
+    with owning(settings), bar:
+        task = bar.add_task("0 events")
+        streams = await open_streams(settings)
+        try:
+            return await carry(
+                streams.log,
+                file,
+                lambda so_far: bar.update(task, description=f"{so_far.events} events"),
+            )
+        finally:
+            await streams.log.close()
+
+
+def _show_rebuilt(report: RebuildReport) -> None:
+    table = Table("collection", "before", "after", "alike")
+    for one in report.comparisons:
+        table.add_row(one.collection, str(one.before), str(one.after), f"{one.alike:.1%}")
+    if report.comparisons:
+        Console().print(table)
+    _say(
+        f"{report.events} events and {report.items} items folded; "
+        + ("switched" if report.switched else "not switched, as they differ: --accept-differences")
+    )
 
 
 async def _replay(settings: Settings) -> None:
@@ -187,23 +324,8 @@ async def _replay(settings: Settings) -> None:
         await runtime.drain(timeout_s=float("inf"))
 
 
-async def _letters(settings: Settings) -> list[DeadLetter]:
-    async with open_runtime(settings, background=False) as runtime:
-        return await runtime.log.dead_letters(limit=1_000)
-
-
-async def _retry(settings: Settings) -> int:
-    async with open_runtime(settings) as runtime:
-        found = await runtime.log.dead_letters(limit=1_000)
-        for one in found:
-            fields = {k: v for k, v in one.event.items() if k != "event_id"}
-            refused = (
-                await StoreSink(runtime, one.tenant).events([EventIn.model_validate(fields)])
-            ).refused
-            if refused:
-                raise typer.Exit(FAILED)
-            await runtime.log.drop_dead_letters([one.letter_id])
-        return len(found)
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def main() -> None:

@@ -7,8 +7,11 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 from indexer.domain.events import (
+    ERASE,
     RETRACT,
     Event,
     item_ref,
@@ -21,25 +24,37 @@ from indexer.domain.items import Item
 from indexer.domain.state import UserState
 from indexer.domain.vectors import Vector
 from indexer.embedding import Embeddings
+from indexer.erase import Eraser
 from indexer.errors import LogError, StoreError
-from indexer.pairs import PairCounter
-from indexer.ports import Changes, EventLog, EventRecord, ItemRecord, Learner, UserChange
+from indexer.pairs import Pairs
+from indexer.ports import (
+    Changes,
+    EventFailed,
+    EventLog,
+    EventRecord,
+    ItemRecord,
+    Learner,
+    UserChange,
+)
 from indexer.progress import Outcome, Outcomes
 from indexer.stores.items import ItemPoints
 from indexer.stores.users import UserKey, UserStates
 from indexer.telemetry import Telemetry
 
-__all__ = ["Applier"]
+__all__ = ["LEARNED_FROM", "Applier"]
 
 _log = logging.getLogger(__name__)
 
 _FOLDED_AT_ONCE = 16
 
+LEARNED_FROM: Final = 0
+"""The partition whose events are learned from: what is learned has one writer, its owner."""
+
 
 class Applier:
-    """Applies events to the store; the only writer of user states and neighbourhoods.
+    """Applies events to the store; the only writer of the states of the users it is given.
 
-    ``learner``, where there is one, looks at events before they are folded.
+    ``learner``, where there is one, looks at the events of one partition before they are folded.
     """
 
     def __init__(
@@ -48,16 +63,19 @@ class Applier:
         states: UserStates,
         items: ItemPoints,
         embeddings: Embeddings,
-        pairs: PairCounter,
+        pairs: Pairs,
+        eraser: Eraser,
         changes: Changes,
         outcomes: Outcomes,
         telemetry: Telemetry,
         rules: FoldRules,
     ) -> None:
         self._log, self._states, self._items = log, states, items
-        self._embeddings, self._pairs, self._changes = embeddings, pairs, changes
+        self._embeddings, self._pairs, self._eraser = embeddings, pairs, eraser
+        self._changes = changes
         self._outcomes, self._telemetry, self._rules = outcomes, telemetry, rules
         self.learner: Learner | None = None
+        self.creates_items = True  # not where all that the log has of items is read anyway
 
     async def apply(self, records: Sequence[EventRecord]) -> set[tuple[str, str]]:
         """Fold ``records``, in log order; doing it twice changes nothing more.
@@ -71,10 +89,12 @@ class Applier:
         before = await self._states.get_many(by_user)
         vectors = await self._vectors(record.event for record in records)
         await self._create_items(records, vectors)
-        after, seen = await self._fold(by_user, before, vectors)
-        await self._store(after)
+        after, seen, erased = await self._fold(by_user, before, vectors)
         with self._telemetry.timed("pairs"):
             await self._pairs.count(seen)
+        for key in erased:
+            await self._eraser.erase(*key)
+        await self._store(after)
         self._note(records, before)
         self._settle(records, {(s.tenant, s.user_id): s for s in after})
         self._telemetry.observe("pipeline", time.perf_counter() - start)
@@ -135,7 +155,7 @@ class Applier:
             if item_ref(item_id) not in vectors.get(tenant, {}):  # the first to tell creates it
                 created = ItemRecord(0, tenant, item_id, Item(tenant, item_id, features))
                 unknown.setdefault((tenant, item_id), created)
-        if unknown:
+        if unknown and self.creates_items:
             await self._log.append_items(list(unknown.values()), only_unknown=True)
 
     async def _fold(
@@ -143,30 +163,38 @@ class Applier:
         by_user: Mapping[UserKey, Sequence[EventRecord]],
         before: Mapping[UserKey, UserState],
         vectors: Mapping[str, Mapping[str, Vector]],
-    ) -> tuple[list[UserState], list[tuple[EventRecord, UserState]]]:
-        """Return the changed states; and the records in log order, each with the state it met."""
+    ) -> tuple[list[UserState], list[tuple[EventRecord, UserState]], set[UserKey]]:
+        """Return the changed states; the records that count, in log order, each with the state it
+        met; and the users who are erased before those states are written."""
         folded: list[UserState] = []
         seen: list[tuple[EventRecord, UserState]] = []
+        erased: set[UserKey] = set()
         with self._telemetry.timed("fold"):
             for n, (key, records) in enumerate(by_user.items(), start=1):
-                state = before.get(key) or UserState(*key)
+                state = after = before.get(key) or UserState(*key)
                 known = vectors.get(key[0], {})
                 if any(record.event.event_type == RETRACT for record in records):
                     known = await self._with_retracted(state, records, known)
-                after = state
                 for record in records:
+                    if record.event.event_type == ERASE:
+                        if record.offset > after.offset:
+                            after = UserState(*key, offset=record.offset)
+                            erased.add(key)
+                        continue
                     await self._learn(after, record)
-                    seen.append((record, after))
-                    after = await self._fold_one(after, record, known)
-                if after.offset != state.offset:
+                    met, after = after, await self._fold_one(after, record, known)
+                    if after.event_count > met.event_count or record.offset <= met.offset:
+                        seen.append((record, met))  # else it was known, and counts nothing
+                if after.offset != state.offset and after.version:
                     folded.append(after)
                 if n % _FOLDED_AT_ONCE == 0:
                     await asyncio.sleep(0)
         seen.sort(key=lambda pair: pair[0].offset)
-        return folded, seen
+        return folded, seen, erased
 
     async def _learn(self, state: UserState, record: EventRecord) -> None:
-        if self.learner is None or record.offset <= state.offset:
+        known = record.offset <= state.offset
+        if self.learner is None or known or record.partition != LEARNED_FROM:
             return
         try:
             with self._telemetry.timed("learn"):
@@ -191,12 +219,17 @@ class Applier:
             event = record.event
             key = (event.tenant, event.user_id, event.event_id)
             self._outcomes.settle(key, Outcome(state.version, error=reason))
-            return state
+            await self._changes.publish([EventFailed(*key, reason)])
+            return replace(state, offset=record.offset) if state.version else state
 
     async def _arrival(self, state: UserState, record: EventRecord) -> Arrival:
         event = record.event
         if event.event_type != RETRACT or event.retracts is None:
             return Arrival(record.offset, event)
+        if event.retracts in state.waiting or any(
+            entry.event_id == event.retracts for entry in state.window
+        ):
+            return Arrival(record.offset, event)  # all that is to be undone is remembered
         original = await self._log.find(event.tenant, event.user_id, event.retracts)
         if original is None or original.offset > state.offset:
             return Arrival(record.offset, event)

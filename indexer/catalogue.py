@@ -26,7 +26,7 @@ class PutResult:
 
 
 class Catalogue:
-    """Writes items by way of the log. ``progress`` is that of the worker that applies them."""
+    """Writes items by way of the log. ``progress`` is of whoever applies its items."""
 
     def __init__(self, log: EventLog, items: ItemPoints, progress: Progress) -> None:
         self._log, self._items, self._progress = log, items, progress
@@ -63,11 +63,11 @@ class Catalogue:
         await self._write([ItemRecord(0, tenant, item_id, None)])
 
     async def _behind(self) -> bool:
-        return await self._log.last_item_offset() > self._progress.offset
+        return not self._progress.reaches(await self._log.ends("items"))
 
     async def _write(self, records: Sequence[ItemRecord]) -> None:
-        offset = await self._log.append_items(records)
-        await self._progress.wait(offset, _WAIT_S)
+        position = await self._log.append_items(records)
+        await self._progress.wait(position, _WAIT_S)
 
 
 def _same(stored: ItemPoint | None, item: Item) -> bool:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 import typer
 
 from indexer.errors import RecsvcError, SettingsError
 from indexer.settings import Settings, load_settings, unknown_variables
 
-__all__ = ["FAILED", "USAGE", "clean_exit", "log_to_stderr", "settings_or_exit"]
+__all__ = ["FAILED", "USAGE", "clean_exit", "log_to_stderr", "run_loop", "settings_or_exit"]
 
 FAILED, USAGE = 1, 2
+
+_SWITCH_INTERVAL_S: Final = 0.001
+"""How long a thread may keep the interpreter from another: the log's thread is woken often and
+has little to do each time, and by default would wait 5 ms for its turn."""
+
+_GC_THRESHOLD: Final = (50_000, 20, 50)
+"""Requests make few cycles and many short-lived objects: look for cycles less often than by
+default, which saves some 5 % of the time of a request."""
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -46,6 +59,16 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     )
     for name in ("httpx",):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine as the whole process, on uvloop."""
+    import uvloop
+
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    gc.set_threshold(*_GC_THRESHOLD)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
 
 
 def _say(text: str) -> None:

@@ -13,6 +13,7 @@
     ├── ItemNotEmbedded        an item is known, its embedding still to come (retryable)
     ├── LogError               the event log refused or failed (retryable)
     ├── Overloaded             a named bound is reached (retryable)
+    ├── ChangesError           other processes cannot be told of changes (retryable)
     ├── StoreError             the vector store refused or failed
     │   └── StoreUnavailable   ... because it could not be reached (retryable)
     └── ProviderError          a model provider answered something unusable
@@ -31,6 +32,7 @@ from dataclasses import dataclass
 __all__ = [
     "AddressUnavailable",
     "BudgetSpent",
+    "ChangesError",
     "DataDirInUse",
     "EventConflict",
     "FieldError",
@@ -142,6 +144,12 @@ class LogError(RecsvcError):
 
 class Overloaded(RecsvcError):
     """A bounded queue is full; nothing was taken."""
+
+    retryable = True
+
+
+class ChangesError(RecsvcError):
+    """What carries notices between processes does not answer."""
 
     retryable = True
 

@@ -8,42 +8,86 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
+from indexer.domain.position import Position
+
 __all__ = ["Outcome", "Outcomes", "Progress"]
 
 _WAITERS_MAX = 10_000
 
 
 class Progress:
-    """The last applied offset of one log."""
+    """The applied offsets of one channel of a log, as far as this process knows."""
 
-    def __init__(self, offset: int = 0) -> None:
-        self.offset = offset
+    def __init__(self) -> None:
+        self._partitions: dict[int, _Partition] = {}
+
+    @property
+    def position(self) -> Position:
+        """What is applied."""
+        return {number: one.offset for number, one in self._partitions.items()}
+
+    @property
+    def awaited(self) -> list[int]:
+        """The partitions that somebody waits for."""
+        return [number for number, one in self._partitions.items() if one.awaited]
+
+    def advance(self, position: Position) -> None:
+        """Say that all up to ``position`` is applied."""
+        for number, offset in position.items():
+            self._of(number).advance(offset)
+
+    def reaches(self, position: Position) -> bool:
+        """Whether all up to ``position`` is applied."""
+        known = self._partitions
+        return all(
+            offset <= (known[number].offset if number in known else 0)
+            for number, offset in position.items()
+        )
+
+    async def wait(self, position: Position, timeout_s: float) -> bool:
+        """Wait until all up to ``position`` is applied; False when it is not in time."""
+        if self.reaches(position):
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                for number, offset in position.items():
+                    await self._of(number).wait(offset)
+        except TimeoutError:
+            return False
+        return True
+
+    def _of(self, number: int) -> _Partition:
+        return self._partitions.setdefault(number, _Partition())
+
+
+class _Partition:
+    def __init__(self) -> None:
+        self.offset = 0
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
 
+    @property
+    def awaited(self) -> bool:
+        while self._waiters and self._waiters[0][2].done():
+            heapq.heappop(self._waiters)
+        return bool(self._waiters)
+
     def advance(self, offset: int) -> None:
-        """Say that all up to ``offset`` is applied."""
         self.offset = max(self.offset, offset)
         while self._waiters and self._waiters[0][0] <= self.offset:
             _, _, future = heapq.heappop(self._waiters)
             if not future.done():
                 future.set_result(None)
 
-    async def wait(self, offset: int, timeout_s: float) -> bool:
-        """Wait until ``offset`` is applied; False when it is not in time."""
+    async def wait(self, offset: int) -> None:
         if offset <= self.offset:
-            return True
+            return
         if len(self._waiters) >= _WAITERS_MAX:
             self._waiters = [waiter for waiter in self._waiters if not waiter[2].done()]
             heapq.heapify(self._waiters)
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiters, (offset, next(self._order), future))
-        try:
-            async with asyncio.timeout(timeout_s):
-                await future
-        except TimeoutError:
-            return False
-        return True
+        await future
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,111 +1,112 @@
-"""Puts the parts together, and takes them apart in the reverse order."""
+"""Opens everything that a process needs, runs what it does by itself, and closes it in reverse."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
 import logging
 import math
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from indexer.apply import Applier
-from indexer.catalogue import Catalogue
+from indexer.assembly import Parts, assemble
 from indexer.changes import open_changes
-from indexer.embedding import Embeddings
+from indexer.data_dir import owning
+from indexer.domain.position import partition_of, show_position
 from indexer.errors import (
-    DataDirInUse,
+    NotApplied,
     ProviderError,
     RecsvcError,
-    SchemaMismatch,
+    SettingsError,
     unforeseen,
 )
-from indexer.item_worker import ItemWorker
-from indexer.pairs import PairCounter
-from indexer.ports import Changes, Embedder, EventLog, UserChange, VectorStore
-from indexer.profiling import open_profiler
-from indexer.profiling.evidence import EvidenceReader
-from indexer.profiling.plan import PlanRules
-from indexer.profiling.refresh import ProfileRefresher
-from indexer.profiling.writer import ProfileWriter
-from indexer.progress import Outcomes
-from indexer.provider import Models, check_models, open_models
+from indexer.follow import Follower
+from indexer.hold import Hold
+from indexer.ports import CHANNELS, Embedder
+from indexer.provider import check_models, open_models
 from indexer.settings import Settings
 from indexer.stores import open_store
-from indexer.stores.items import ItemPoints
-from indexer.stores.neighbours import Neighbours
-from indexer.stores.profiles import Profiles
-from indexer.stores.schema import HEAT, HOT, is_older, prepare
-from indexer.stores.terms import Cursors, Notes, TextVectors, forget_folded
-from indexer.stores.users import UserStates
-from indexer.streams import open_log
+from indexer.stores.terms import forget_folded
+from indexer.streams import open_streams
 from indexer.telemetry import Telemetry
-from indexer.worker import Worker
 
-__all__ = ["Runtime", "open_runtime"]
+__all__ = ["Job", "Runtime", "open_runtime", "running"]
 
 _log = logging.getLogger(__name__)
 
-_STATES_CACHED = 2_048
 _COUNTS_S, _CHECKPOINT_EVERY = 1.0, 5
 _DRAIN_S = 10.0
+_IDLE_S = 0.5
+_ERASE_S = 10.0
 _PROBE_S, _PING_EVERY_S = 2.0, 30.0
+
+Job = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(slots=True)
-class Runtime:
-    """All parts of one process that holds the write path."""
+class Runtime(Parts):
+    """All parts of one process, and what is done with them as a whole."""
 
-    settings: Settings
-    telemetry: Telemetry
-    log: EventLog
-    store: VectorStore
-    models: Models
-    changes: Changes
-    outcomes: Outcomes
-    states: UserStates
-    items: ItemPoints
-    profiles: Profiles
-    embeddings: Embeddings
-    neighbours: Neighbours
-    notes: Notes
-    cursors: Cursors
-    item_worker: ItemWorker
-    applier: Applier
-    worker: Worker
-    refresher: ProfileRefresher
-    catalogue: Catalogue
     failed: list[str] = field(default_factory=list)
-    _saved: dict[str, int] = field(default_factory=dict)
+    _started_ns: int = field(default_factory=time.time_ns)
     _accepted: float = 0.0
     _pinged_at: float = -math.inf
     _embedder_state: str = "ok"
 
+    @classmethod
+    def of(cls, parts: Parts) -> Runtime:
+        """Make it of its parts."""
+        return cls(**{one.name: getattr(parts, one.name) for one in fields(Parts)})
+
     async def drain(self, timeout_s: float = _DRAIN_S) -> int:
-        """Wait until all that is logged is folded; return how many events are left."""
-        last = await self.log.last_offset()
-        await self.worker.progress.wait(last, timeout_s)
+        """Wait until all that is logged of our partitions is folded; return what is left."""
+        ends, owned = await self.log.ends("events"), self.feed.owned
+        ours = {partition: offset for partition, offset in ends.items() if partition in owned}
+        await self.progress["events"].wait(ours, timeout_s)
         return await self.worker.depth()
 
-    async def checkpoint(self) -> None:
-        """Flush, then move the cursors: what they pass will never be read again."""
-        self._count_accepted()
-        cursors = {
-            "events": self.worker.progress.offset,
-            "items": self.item_worker.progress.offset,
-        }
-        if cursors == self._saved:
+    async def idle(self) -> None:
+        """Wait until all that is logged is folded, by whichever process."""
+        if self.shared is None:
+            await self.drain(timeout_s=math.inf)
             return
-        await self.neighbours.flush()
-        await self.store.flush()
-        await self.cursors.write(cursors)
-        self._saved = cursors
+        for channel in CHANNELS:  # what is folded of one goes into those after it
+            while await self.shared.backlog(channel):  # noqa: ASYNC110 - others fold, too
+                await asyncio.sleep(_IDLE_S)
+
+    async def depth(self) -> int:
+        """Count the events that are logged and not folded, by whichever process."""
+        if self.shared is not None:
+            return await self.shared.backlog("events")
+        return await self.worker.depth()
+
+    def position_of_user(self, tenant: str, user_id: str, offset: int) -> str:
+        """Write how far a user's events are folded; ``offset`` below 0: as far as all are."""
+        partition = partition_of(tenant, user_id, self.log.partitions)
+        if offset < 0:
+            offset = self.progress["events"].position.get(partition, 0)
+        return show_position({partition: offset})
+
+    @property
+    def catalogue_version(self) -> str:
+        """What changes with the catalogue; of a shared log, the same in every process.
+
+        There it tells up to where notices were heard and up to where items were read anew, as a
+        notice may be lost.
+        """
+        if self.shared is None:
+            return f"{self._started_ns}.{self.items.version}"
+        position = show_position(self.progress["items"].position)
+        return f"{position} {show_position(self.catalogue_read)}"
+
+    async def checkpoint(self) -> None:
+        """Flush, then move the cursors and tell the log."""
+        self._count_accepted()
+        await self.ownership.save()
+        await self.feed.commit()
 
     def _count_accepted(self) -> None:
         """Have the ledger know how many events its costs are for."""
@@ -115,20 +116,25 @@ class Runtime:
             self._accepted = accepted
 
     async def erase_user(self, tenant: str, user_id: str) -> int:
-        """Delete all that is held of a user; return the number of events deleted."""
-        async with self.worker.turn:
-            erased = await self.log.erase_user(tenant, user_id)
-            await self.states.delete(tenant, user_id)
-            self.refresher.drop((tenant, user_id))  # what began before would bring it back
-            await self.profiles.delete(tenant, user_id)
-            await self.models.ledger.forget_user(tenant, user_id)
-        await self.changes.publish([UserChange(tenant, user_id, 0)])
+        """Delete all that is held of a user; return the number of events deleted.
+
+        Raises:
+            NotApplied: whoever folds the user's events has not come to it in time, but will.
+        """
+        if self.shared is None:
+            async with self.worker.turn:
+                erasure = await self.log.erase_user(tenant, user_id)
+                await self.eraser.erase(tenant, user_id)
+        else:  # whoever folds the user's events erases the rest
+            erasure = await self.log.erase_user(tenant, user_id)
+        if not await self.progress["events"].wait(erasure.position, _ERASE_S):
+            raise NotApplied(f"user {user_id!r} will be erased, but was not within {_ERASE_S:g} s")
         await self.store.flush()
-        return erased
+        return erasure.events
 
     async def forget_users(self) -> None:
         """Drop all that is folded from events, so that the next start folds the log again."""
-        await forget_folded(self.store)
+        await forget_folded(self.store, self.log.partitions)
 
     async def embedder_state(self) -> str:
         """Tell whether the embedder answers; asked at most twice a minute, as asking may cost."""
@@ -151,6 +157,19 @@ class Runtime:
             return "today's budget is spent; profiles are counted"
         return "ok" if self.models.profile.well else "not well; profiles are counted"
 
+    def note_death(self, task: asyncio.Task[None]) -> None:
+        """Say where it is looked for that a job has ended, which none does by itself."""
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self.failed.append(f"{task.get_name()}: {type(exc).__name__}: {exc}")
+            _log.critical("%s died", task.get_name(), exc_info=exc)
+
+    async def run_feed(self) -> None:
+        """Follow the log until cancelled; a shared one, but while the collections are switched."""
+        if self.shared is None:
+            await self.feed.run()
+        else:
+            await Hold(self.store).run(self.feed)
+
     async def run_checkpoints(self) -> None:
         """Write what items gained every second, and checkpoint every five, until cancelled.
 
@@ -168,29 +187,41 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, *, background: bool = True) -> AsyncIterator[Runtime]:
-    """Open every part and, with ``background``, start the workers; close all at the end.
+async def open_runtime(
+    settings: Settings, *, background: bool = True, folds: bool = True
+) -> AsyncIterator[Runtime]:
+    """Open every part and, with ``background``, start the jobs; close all at the end.
+
+    ``folds``: whether this process takes a share of the folding, or leaves it to others.
 
     Raises:
         SettingsError, SchemaMismatch, DataDirInUse, StoreError, LogError: with what to do.
     """
     check_models(settings)
+    if not folds and not settings.shared:
+        raise SettingsError(
+            "a process that does not fold needs others that do: set RECSVC_EVENT_LOG_URL to "
+            "redis://… or kafka://…, and RECSVC_QDRANT_URL to a Qdrant server"
+        )
     telemetry = Telemetry()
-    with _owning(settings.data_dir):
-        async with open_models(settings, telemetry) as models:
-            log = await open_log(settings)
-            try:
-                store = await open_store(settings)
-                try:
-                    await _probe(models.embedder)
-                    runtime = await _assemble(settings, telemetry, log, store, models)
-                    async with _background(runtime, background):
-                        yield runtime
-                    await runtime.embeddings.close()
-                finally:
-                    await store.close()
-            finally:
-                await log.close()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(owning(settings))
+        models = await stack.enter_async_context(open_models(settings, telemetry))
+        streams = await open_streams(settings)
+        stack.push_async_callback(streams.log.close)
+        changes = open_changes(settings, telemetry)
+        stack.push_async_callback(changes.close)
+        store = await open_store(settings)
+        stack.push_async_callback(store.close)
+        await _probe(models.embedder)
+        parts = await assemble(settings, telemetry, streams, store, models, changes)
+        stack.push_async_callback(parts.embeddings.close)
+        stack.push_async_callback(parts.feed.close)
+        await parts.feed.begin()
+        runtime = Runtime.of(parts)
+        jobs = _jobs(runtime, folds) if background else []
+        async with _background(runtime, jobs):
+            yield runtime
 
 
 async def _probe(embedder: Embedder) -> None:
@@ -202,197 +233,57 @@ async def _probe(embedder: Embedder) -> None:
         _log.warning("the embedding provider does not answer; new items will wait: %s", exc)
 
 
-async def _assemble(
-    settings: Settings,
-    telemetry: Telemetry,
-    log: EventLog,
-    store: VectorStore,
-    models: Models,
-) -> Runtime:
-    embedder = models.embedder.name
-    if await is_older(store):
-        _log.warning("the collections are of an earlier layout; folding the event log again")
-        await forget_folded(store)
-    await prepare(store, dim=settings.embedding_dim, embedder=embedder)
-    cursors = Cursors(store)
-    offsets = await _offsets(cursors, log)
-    changes, outcomes = open_changes(settings), Outcomes()
-    states = UserStates(store, settings.embedding_dim, _STATES_CACHED)
-    items = ItemPoints(store, settings.embedding_dim, settings.filter_keys_max)
-    await items.open(settings.filter_keys)
-    profiles = Profiles(store, _STATES_CACHED)
-    embeddings = Embeddings(
-        models.embedder,
-        TextVectors(store, embedder),
-        batch_max=settings.provider_batch_max,
-        batch_tokens=settings.provider_batch_tokens,
-        parallel=settings.provider_concurrency,
-    )
-    neighbours = Neighbours(
-        store,
-        settings.neighbour_rules,
-        {HEAT: settings.half_life_popularity_s, HOT: settings.half_life_hot_s},
-    )
-    item_worker = ItemWorker(
-        log,
-        items,
-        neighbours,
-        embeddings,
-        telemetry,
-        settings.text_features,
-        offsets.get("items", 0),
-    )
-    applier = Applier(
-        log,
-        states,
-        items,
-        embeddings,
-        PairCounter(log, neighbours, settings.event_weights, settings.neighbour_rules),
-        changes,
-        outcomes,
-        telemetry,
-        settings.fold_rules,
-    )
-    worker = Worker(
-        log,
-        applier,
-        states,
-        embeddings,
-        telemetry,
-        offset=offsets.get("events", 0),
-        batch_max=settings.batch_size,
-        flush_interval_s=settings.flush_interval_s,
-    )
-    refresher = _refresher(
-        settings,
-        telemetry,
-        models,
-        states,
-        profiles,
-        EvidenceReader(items, settings.text_features),
-        ProfileWriter(states, profiles, embeddings, worker.turn),
-    )
-    item_worker.ready = worker.items_ready
-    changes.subscribe(lambda change: refresher.due((change.tenant, change.user_id)))
-    return Runtime(
-        settings=settings,
-        telemetry=telemetry,
-        log=log,
-        store=store,
-        models=models,
-        changes=changes,
-        outcomes=outcomes,
-        states=states,
-        items=items,
-        profiles=profiles,
-        embeddings=embeddings,
-        neighbours=neighbours,
-        notes=Notes(store),
-        cursors=cursors,
-        item_worker=item_worker,
-        applier=applier,
-        worker=worker,
-        refresher=refresher,
-        catalogue=Catalogue(log, items, item_worker.progress),
-    )
-
-
-def _refresher(
-    settings: Settings,
-    telemetry: Telemetry,
-    models: Models,
-    states: UserStates,
-    profiles: Profiles,
-    evidence: EvidenceReader,
-    writer: ProfileWriter,
-) -> ProfileRefresher:
-    return ProfileRefresher(
-        states,
-        profiles,
-        evidence,
-        writer,
-        open_profiler(models),
-        models.budget,
-        models.ledger,
-        telemetry,
-        rules=PlanRules(
-            settings.profile_events, settings.profile_interval_s, settings.profile_min_interval_s
-        ),
-        half_life_s=settings.half_life_long_s,
-        concurrency=settings.profile_concurrency,
-    )
-
-
-async def _offsets(cursors: Cursors, log: EventLog) -> dict[str, int]:
-    """Return where to go on, once the store and the log are seen to belong together."""
-    offsets, last = await cursors.read(), await log.last_offset()
-    if offsets.get("events", 0) > last:
-        raise SchemaMismatch(
-            f"the vectors hold events up to {offsets['events']}, but the event log ends at "
-            f"{last}: they do not belong together; put the log back, or start with an empty store"
-        )
-    return offsets
+def _jobs(runtime: Runtime, folds: bool) -> list[Job]:
+    jobs: list[Job] = [runtime.changes.run]
+    if runtime.shared is not None:
+        jobs.append(Follower(runtime, runtime.shared).run)
+    if folds:
+        jobs += [
+            runtime.run_feed,
+            runtime.worker.run,
+            runtime.worker.run_texts,
+            runtime.worker.run_sweeps,
+            runtime.item_worker.run,
+            runtime.item_worker.run_retries,
+            runtime.pair_worker.run,
+            runtime.refresher.run,
+            runtime.refresher.run_asking,
+            runtime.run_checkpoints,
+        ]
+    return jobs
 
 
 @asynccontextmanager
-async def _background(runtime: Runtime, start: bool) -> AsyncIterator[None]:
-    """Run the workers for the length of the block; then drain, stop them and checkpoint."""
-    if not start:
-        yield
-        return
-    jobs: list[Callable[[], Coroutine[Any, Any, None]]] = [
-        runtime.worker.run,
-        runtime.worker.run_texts,
-        runtime.worker.run_sweeps,
-        runtime.item_worker.run,
-        runtime.item_worker.run_retries,
-        runtime.refresher.run,
-        runtime.refresher.run_asking,
-        runtime.run_checkpoints,
-    ]
+async def running(
+    jobs: Iterable[Job], ended: Callable[[asyncio.Task[None]], None] | None = None
+) -> AsyncIterator[None]:
+    """Run jobs for the length of the block. ``ended``: told of each whose task has an end."""
     tasks = [asyncio.create_task(job(), name=job.__qualname__) for job in jobs]
-    for task in tasks:
-        task.add_done_callback(lambda ended: _note_death(runtime, ended))
+    if ended is not None:
+        for task in tasks:
+            task.add_done_callback(ended)
     try:
         yield
-        left = await runtime.drain()
-        _log.info("drained; %d events are left for the next start", left)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await runtime.checkpoint()
 
 
-def _note_death(runtime: Runtime, task: asyncio.Task[None]) -> None:
-    """A worker never ends by itself: say so where it is looked for."""
-    if not task.cancelled() and (exc := task.exception()) is not None:
-        runtime.failed.append(f"{task.get_name()}: {type(exc).__name__}: {exc}")
-        _log.critical("%s died", task.get_name(), exc_info=exc)
+@asynccontextmanager
+async def _background(runtime: Runtime, jobs: list[Job]) -> AsyncIterator[None]:
+    """Run jobs for the length of the block; then drain, stop them and checkpoint.
 
-
-@contextmanager
-def _owning(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory's lock, which the system releases however the process ends."""
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        handle = (data_dir / "lock").open("a+", encoding="utf-8")
-    except OSError as exc:
-        raise DataDirInUse(f"data directory {data_dir} cannot be used: {exc.strerror}") from exc
-    with handle:
-        _lock(handle, data_dir)
+    What is left in a shared log, others fold: there it is only handed on.
+    """
+    if not jobs:
         yield
-
-
-def _lock(handle: IO[str], data_dir: Path) -> None:
+        return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        handle.seek(0)
-        owner = handle.read().strip() or "another process"
-        raise DataDirInUse(
-            f"data directory {data_dir} is in use by {owner}; stop it, or set RECSVC_DATA_DIR"
-        ) from exc
-    handle.truncate(0)
-    handle.write(f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-    handle.flush()
+        async with running(jobs, runtime.note_death):
+            yield
+            if runtime.shared is None:
+                left = await runtime.drain()
+                _log.info("drained; %d events are left for the next start", left)
+    finally:
+        await runtime.checkpoint()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -31,7 +32,9 @@ __all__ = ["DAY_S", "Settings", "load_settings", "unknown_variables"]
 
 PREFIX: Final = "RECSVC_"
 DAY_S: Final = 86_400.0
-_HTTP_URL = r"https?://[^\s/:]+(:[^\s/:@]*@[^\s/:]+)?(:\d+)?(/\S*)?"
+_HTTP_URL = r"https?://[^\s/:,]+(:[^\s/:@]*@[^\s/:,]+)?(:\d+)?(/[^\s,]*)?"
+_REDIS_URL = r"rediss?://([^\s/@]*@)?[^\s/:@]+(:\d+)?(/\d+)?"
+_KAFKA_URL = r"kafka://[^\s/:,@]+:\d+(,[^\s/:,@]+:\d+)*"
 _ALIASES: Final = {
     "RECSVC_PROVIDER_BASE_URL": ("HOLYSHEEP_BASE_URL", "OPENAI_BASE_URL"),
     "RECSVC_PROVIDER_API_KEY": ("HOLYSHEEP_API_KEY", "OPENAI_API_KEY"),
@@ -40,6 +43,11 @@ _EXAMPLES: Final = {
     "event_weights": '{"view": 0.5}',
     "prices": '{"my-model": [0.28, 0.42]}',
 }
+_HOST = r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?"
+_ORIGIN = re.compile(
+    r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?)(?::([0-9]{1,5}))?/?"
+)
+_ORIGIN_PORTS: Final = {"http": 80, "https": 443}
 _PASSWORD = re.compile(r"//[^/@\s]*@")
 _OUTSIDE = {"RECSVC_API_KEY", "RECSVC_TEST_QDRANT_URL"}
 
@@ -72,21 +80,92 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("./data"), description="Where the embedded parts keep their state.")
     qdrant_url: Annotated[
         str,
-        _one_of_urls(r"edge", r"memory", _HTTP_URL, accepted="edge, memory, http(s)://host:6333"),
+        _one_of_urls(
+            "edge",
+            "memory",
+            rf"{_HTTP_URL}(,{_HTTP_URL})*",
+            accepted="edge, memory, http(s)://host:6333, or several of these by comma",
+        ),
     ] = Field(
         "edge",
         description="`edge`: Qdrant Edge, in process, in the data directory. `memory`: "
-        "qdrant-client's local mode, nothing kept. `http(s)://host:6333`: a Qdrant server.",
+        "qdrant-client's local mode, nothing kept. `http(s)://host:6333`: a Qdrant server; several "
+        "by comma: nodes of one cluster, each asked when those before it do not answer.",
     )
     qdrant_api_key: SecretStr | None = Field(None, description="Sent to the Qdrant server.")
     qdrant_grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         None, description="Use gRPC on this port of the Qdrant server; unset: REST."
     )
-    event_log_url: Annotated[str, _one_of_urls("sqlite", accepted="sqlite")] = Field(
-        "sqlite", description="`sqlite`: in the data directory."
+    qdrant_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = Field(
+        "", description="Put before the names of collections, where a server is shared."
     )
-    cache_url: Annotated[str, _one_of_urls("memory", accepted="memory")] = Field(
-        "memory", description="`memory`: in this process."
+    qdrant_size: Literal["100k", "1m", "10m", "100m"] = Field(
+        "100k",
+        description="How many items a server is to be set up for: chooses graph, quantisation "
+        "and what is on disk when collections are made. See docs/capacity.md.",
+    )
+    qdrant_shards: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Shards of each collection that is made; unset: the server's default."
+    )
+    qdrant_replication: Annotated[int, Field(ge=1, le=10)] = Field(
+        1, description="Copies of each shard of collections that are made."
+    )
+    qdrant_write_consistency: Annotated[int, Field(ge=1, le=10)] = Field(
+        1, description="Copies that must have a write before it counts as done."
+    )
+    qdrant_read_consistency: Literal["one", "majority", "quorum", "all"] = Field(
+        "one", description="Copies that a read asks."
+    )
+    event_log_url: Annotated[
+        str,
+        _one_of_urls(
+            "sqlite",
+            _REDIS_URL,
+            _KAFKA_URL,
+            accepted="sqlite, redis(s)://host:6379/0, kafka://host:9092,host2:9092",
+        ),
+    ] = Field(
+        "sqlite",
+        description="`sqlite`: in the data directory. `redis://host:6379/0`: Redis Streams. "
+        "`kafka://host:9092,host2:9092`: Kafka. The latter two are shared by any number of "
+        "processes.",
+    )
+    event_log_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
+        "recsvc", description="What topics, streams and the consumer group are named after."
+    )
+    event_log_partitions: Annotated[int, Field(ge=1, le=1024)] = Field(
+        16,
+        description="Partitions of a shared log: the most workers that can share the work. Fixed "
+        "when the log is made, and checked.",
+    )
+    event_log_keep_s: Annotated[float, Field(ge=60)] = Field(
+        7 * DAY_S,
+        description="How long a shared log keeps events that are folded, in seconds; what is not "
+        "folded is always kept by Redis Streams. Kafka: retention of topics that are made.",
+    )
+    event_log_session_s: Annotated[float, Field(ge=1, le=300)] = Field(
+        10.0, description="A worker not heard of for so long loses its partitions, in seconds."
+    )
+    kafka_replication: Annotated[int, Field(ge=1, le=10)] = Field(
+        1, description="Copies of each partition of topics that are made."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How brokers are spoken to."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="How the user name is proven, with a SASL protocol."
+    )
+    kafka_username: str | None = Field(None, description="With a SASL protocol.")
+    kafka_password: SecretStr | None = Field(None, description="With a SASL protocol.")
+    kafka_ca_file: Path | None = Field(
+        None, description="PEM of the authorities that brokers are trusted by; unset: the system's."
+    )
+    cache_url: Annotated[
+        str, _one_of_urls("memory", _REDIS_URL, accepted="memory, redis(s)://host:6379/0")
+    ] = Field(
+        "memory",
+        description="`memory`: in this process. `redis://host:6379/0`: shared by processes; also "
+        "carries notices of changed users between them.",
     )
     cache_ttl_s: Annotated[float, Field(gt=0)] = Field(
         300.0, description="The longest a cached answer is served, in seconds."
@@ -282,21 +361,73 @@ class Settings(BaseSettings):
         description="TOML of hashed keys, each with scopes and a tenant; unset: open, and then "
         "only on a loopback address.",
     )
+    allowed_origins: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Comma-separated `http(s)://host[:port]`, such as `https://shop.example`: "
+        "whose pages may send events, read lists and open live connections, beside the service's "
+        "own; without API keys also the hosts that it answers under, beside localhost.",
+    )
 
-    @field_validator("text_features", mode="before")
+    webhook_retry_s: Annotated[float, Field(ge=0, le=30 * DAY_S)] = Field(
+        3 * DAY_S,
+        description="How long a webhook delivery is tried, in seconds, with pauses from a second "
+        "to an hour; then it is a dead letter. See docs/webhooks.md.",
+    )
+    webhook_timeout_s: Annotated[float, Field(gt=0, le=120)] = Field(
+        10.0, description="Time that an endpoint has to answer one delivery, in seconds."
+    )
+    webhook_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
+        4, description="Requests under way at once to one webhook."
+    )
+    webhook_interval_s: Annotated[float, Field(ge=0, le=3600)] = Field(
+        1.0,
+        description="The least time between two lists of one user to one webhook, in seconds; the "
+        "newest stands for those in between.",
+    )
+    webhook_allow_private: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Which addresses that are not public webhooks may be sent to: `false` or "
+        "empty, none; `true`, all; else comma-separated networks (`10.1.0.0/16`), addresses and "
+        "host names.",
+    )
+
+    @field_validator("webhook_allow_private", mode="before")
+    @classmethod
+    def _read_allowed(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        known = {"false": frozenset[str](), "true": frozenset({"0.0.0.0/0", "::/0"})}
+        if (said := value.strip().lower()) in known:
+            return known[said]
+        return frozenset(_parts(value))
+
+    @field_validator("webhook_allow_private", mode="after")
+    @classmethod
+    def _check_allowed(cls, value: frozenset[str]) -> frozenset[str]:
+        for entry in value:
+            if not _is_network(entry) and not re.fullmatch(_HOST, entry):
+                raise ValueError(
+                    f"{entry}: false, true, networks such as 10.1.0.0/16, addresses and host "
+                    "names are accepted"
+                )
+        return value
+
+    @field_validator("text_features", "allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return frozenset(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return frozenset(_parts(value)) if isinstance(value, str) else value
+
+    @field_validator("allowed_origins", mode="after")
+    @classmethod
+    def _as_browsers_write_them(cls, value: frozenset[str]) -> frozenset[str]:
+        return frozenset(map(_origin, value))
 
     @field_validator("filter_keys", mode="before")
     @classmethod
     def _split_pairs(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
-        return {name: kind for name, _, kind in pairs}
+        return {name: kind for name, _, kind in (part.partition(":") for part in _parts(value))}
 
     @field_validator("event_weights", "prices", mode="before")
     @classmethod
@@ -330,6 +461,22 @@ class Settings(BaseSettings):
                 f"RECSVC_HALF_LIFE_LONG_S={self.half_life_long_s:.0f}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> Settings:
+        wanted = self.kafka_security_protocol.startswith("SASL")
+        if wanted and (self.kafka_username is None or self.kafka_password is None):
+            raise ValueError(
+                f"RECSVC_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs "
+                "RECSVC_KAFKA_USERNAME and RECSVC_KAFKA_PASSWORD"
+            )
+        return self
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes can work on the same log and store."""
+        embedded = self.qdrant_url in ("edge", "memory") or self.event_log_url == "sqlite"
+        return not embedded
 
     @property
     def neighbour_rules(self) -> NeighbourRules:
@@ -367,6 +514,36 @@ def unknown_variables() -> list[str]:
     """List ``RECSVC_*`` variables that are no setting: most likely misspelt ones."""
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | _OUTSIDE
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _origin(text: str) -> str:
+    """Return an origin as browsers write it; raises ValueError where it is none."""
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None or not (_is_host(found[2]) and 0 < int(found[4] or 1) < 65_536):
+        raise ValueError(
+            f"{text}: http(s)://host or http(s)://host:port is accepted, such as "
+            "https://shop.example; no path, no *"
+        )
+    scheme, host, port = found[1], found[2], found[4]
+    if port is None or int(port) == _ORIGIN_PORTS[scheme]:
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{int(port)}"
+
+
+def _is_host(text: str) -> bool:
+    return not text.startswith("[") or (":" in text and _is_network(text[1:-1]))
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _line(loc: tuple[str | int, ...], message: str, value: object) -> str:

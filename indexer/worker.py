@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from indexer.apply import Applier
 from indexer.domain.events import item_ref, ref_text, text_ref
+from indexer.domain.position import position_of
 from indexer.embedding import Embeddings
 from indexer.errors import ProviderError, ProviderUnavailable, unforeseen
-from indexer.ports import EventLog, EventRecord
-from indexer.progress import Progress
+from indexer.keep_up import KeepUp
+from indexer.ports import Applied, Changes, EventRecord, Feed
 from indexer.stores.users import UserStates
 from indexer.telemetry import Telemetry
 
@@ -29,75 +30,71 @@ class Worker:
     """Folds events as they come, and again what waited once its vector is known.
 
     A failure that may pass is tried again and nothing is skipped; what can never be folded goes
-    to the dead letters.
+    to the dead letters. ``commit``: whether what is written survives as soon as it is.
     """
 
     def __init__(
         self,
-        log: EventLog,
+        feed: Feed,
         applier: Applier,
         states: UserStates,
         embeddings: Embeddings,
+        changes: Changes,
         telemetry: Telemetry,
+        turn: asyncio.Lock,
         *,
-        offset: int,
         batch_max: int,
         flush_interval_s: float,
+        commit: bool,
     ) -> None:
-        self._log, self._applier, self._states = log, applier, states
-        self._embeddings, self._telemetry = embeddings, telemetry
+        self._feed, self._applier, self._states = feed, applier, states
+        self._embeddings, self._changes, self._telemetry = embeddings, changes, telemetry
         self._batch_max, self._flush_interval_s = batch_max, flush_interval_s
-        self._wake = asyncio.Event()
-        self._wake.set()
+        self._commit = commit
         self._known: dict[tuple[str, str], None] = {}
         self._texts: dict[tuple[str, str], None] = {}
         self._texts_wake = asyncio.Event()
-        self.progress = Progress(offset)
-        self.turn = asyncio.Lock()  # held while user states change
-        log.on_events(self._wake.set)
+        self.turn = turn  # held while user states change
+        self._keep_up = KeepUp(
+            feed,
+            "events",
+            self.catch_up,
+            telemetry,
+            name="worker",
+            least_s=_RETRY_MIN_S,
+            most_s=_RETRY_MAX_S,
+        )
 
     def items_ready(self, tenant: str, item_ids: Sequence[str]) -> None:
         """Have events folded that waited for these items."""
         self._refs_ready(tenant, [item_ref(item_id) for item_id in item_ids])
 
     async def depth(self) -> int:
-        """Count the logged events that are not folded yet."""
-        return max(0, await self._log.last_offset() - self.progress.offset)
+        """Count the logged events of our partitions that are not folded yet."""
+        return await self._feed.lag("events")
 
     async def run(self) -> None:
         """Fold until cancelled."""
-        pause_s = _RETRY_MIN_S
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self.catch_up()
-                pause_s = _RETRY_MIN_S
-            except Exception as exc:  # noqa: BLE001 - counted, and tried again
-                self._telemetry.count("failures", "worker")
-                _log.warning(
-                    "events wait at %d: %s", self.progress.offset, exc, exc_info=unforeseen(exc)
-                )
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _RETRY_MAX_S)
-                self._wake.set()
+        await self._keep_up.run()
 
     async def catch_up(self) -> None:
         """Fold all that is logged."""
         while True:
             await self._resolve_known()
             async with self.turn:
-                last = await self._log.last_offset()
                 records = await self._batch()
-                if not records:
-                    self.progress.advance(last)  # beyond it there is only what was erased
-                    break
-                for tenant, text in await self._applier.apply(records):
+                for tenant, text in await self._applier.apply(records) if records else ():
                     self._want_text(tenant, text)
-            self.progress.advance(records[-1].offset)
+                position = position_of((record.partition, record.offset) for record in records)
+                self._feed.applied("events", position)
+            await self._changes.publish([Applied("events", self._feed.positions("events"))])
+            if not records:
+                break
+            if self._commit:
+                await self._feed.commit()
             left = await self.depth()
             self._telemetry.lag.set(left)
-            _log.debug("folded %d events up to %d; %d left", len(records), records[-1].offset, left)
+            _log.debug("folded %d events; %d left", len(records), left)
         await self._applier.write_counts()  # now that nobody waits
 
     async def run_texts(self) -> None:
@@ -148,10 +145,10 @@ class Worker:
 
     async def _batch(self) -> list[EventRecord]:
         """Read the next micro-batch; give one that is not full the time to fill."""
-        records = await self._log.read(self.progress.offset, self._batch_max)
+        records: list[EventRecord] = await self._feed.read("events", self._batch_max)
         if records and self._flush_interval_s and len(records) < self._batch_max:
             await asyncio.sleep(self._flush_interval_s)
-            records = await self._log.read(self.progress.offset, self._batch_max)
+            records = await self._feed.read("events", self._batch_max)
         return records
 
     async def _resolve_known(self) -> None:
@@ -169,7 +166,7 @@ class Worker:
 
     def _refs_ready(self, tenant: str, refs: Sequence[str]) -> None:
         self._known.update(((tenant, ref), None) for ref in refs)
-        self._wake.set()
+        self._keep_up.wake()
 
     async def _sweep(self) -> None:
         for (tenant, _), refs in await self._states.waiting():

@@ -13,9 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from indexer.cli import clean_exit, log_to_stderr, settings_or_exit
+from indexer.cli import clean_exit, log_to_stderr, run_loop, settings_or_exit
 from indexer.domain.ids import DEFAULT_TENANT
-from indexer.errors import SettingsError
 from indexer.provider.choices import price_list
 from indexer.provider.ledger import read_dearest, read_usage
 from recsvc.security import SCOPES, Keyring
@@ -39,22 +38,20 @@ def serve(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     role: Annotated[
-        Literal["all", "api"], typer.Option(help="all: API and indexer in this process.")
+        Literal["all", "api"],
+        typer.Option(help="all: API and indexer; api: others fold, with `indexer run`."),
     ] = "all",
+    ws_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve on this port, too: 8765, say.")
+    ] = None,
 ) -> None:
-    """Serve the HTTP API, with the indexer in the same process."""
-    from recsvc.server import run
+    """Serve the HTTP API, with the indexer in the same process or beside others that fold."""
     from recsvc.server import serve as serve_until_stopped
 
     settings = settings_or_exit()
     log_to_stderr()
     with clean_exit():
-        if role == "api":
-            raise SettingsError(
-                "--role api needs an event log that processes can share, and "
-                f"RECSVC_EVENT_LOG_URL={settings.event_log_url!r} is not one; all is accepted"
-            )
-        run(serve_until_stopped(settings, host, port))
+        run_loop(serve_until_stopped(settings, host, port, folds=role == "all", ws_port=ws_port))
 
 
 @app.command()
@@ -62,12 +59,21 @@ def demo(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     serve: Annotated[bool, typer.Option(help="Go on serving when the show is over.")] = True,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the console, where there is a display.")
+    ] = True,
+    shoppers: Annotated[
+        int, typer.Option(min=0, max=100, help="Simulated shoppers who then go on.")
+    ] = 8,
+    rate: Annotated[
+        float, typer.Option(min=0.01, max=100.0, help="Events a second of all shoppers.")
+    ] = 2.0,
 ) -> None:
     """Load the sample catalogue, simulate shoppers, and show recommendations change."""
     from recsvc.demo import run_demo
 
     with clean_exit():
-        run_demo(host, port, serve=serve)
+        run_demo(host, port, serve=serve, open_page=open_page, shoppers=shoppers, rate=rate)
 
 
 @app.command()

@@ -12,27 +12,38 @@ from pydantic.json_schema import models_json_schema
 from indexer.errors import FieldError, InvalidInput
 from indexer.wire import EventIn, ItemIn, parse
 from recsvc.problems import BodyTooLarge
-from recsvc.schemas import ItemPut, SessionIn
+from recsvc.schemas import ItemPut, LetterRetry, LettersRetry, SessionIn
+from recsvc.webhooks.schemas import ReplayIn, WebhookIn, WebhookPatch
 
 __all__ = ["BODY_MAX", "LINE_MAX", "body_schemas", "json_body", "lines", "read_json"]
 
 BODY_MAX: Final = 8 * 1024 * 1024
 LINE_MAX: Final = 1024 * 1024
 
-_BODIES: tuple[type[BaseModel], ...] = (EventIn, ItemIn, ItemPut, SessionIn)
+_BODIES: tuple[type[BaseModel], ...] = (
+    EventIn,
+    ItemIn,
+    ItemPut,
+    SessionIn,
+    LettersRetry,
+    LetterRetry,
+    WebhookIn,
+    WebhookPatch,
+    ReplayIn,
+)
 _REF = "#/components/schemas/{model}"
 
 T = TypeVar("T")
 
 
-async def read_json(request: Request, adapter: TypeAdapter[T]) -> T:
-    """Read a JSON body of at most 8 MiB and check it.
+async def read_json(request: Request, adapter: TypeAdapter[T], absent: bytes = b"") -> T:
+    """Read a JSON body of at most 8 MiB and check it. ``absent``: what no body stands for.
 
     Raises:
         BodyTooLarge: it is longer.
         InvalidInput: it is not JSON, or not what is accepted.
     """
-    return parse(adapter, await read_bytes(request))
+    return parse(adapter, await read_bytes(request) or absent)
 
 
 async def read_bytes(request: Request) -> bytes:
@@ -63,7 +74,9 @@ async def lines(request: Request) -> AsyncIterator[bytes]:
         yield left
 
 
-def json_body(*alternatives: dict[str, Any], ndjson: str | None = None) -> dict[str, Any]:
+def json_body(
+    *alternatives: dict[str, Any], ndjson: str | None = None, required: bool = True
+) -> dict[str, Any]:
     """Describe a body for a route's ``openapi_extra``."""
     schema = alternatives[0] if len(alternatives) == 1 else {"oneOf": list(alternatives)}
     content: dict[str, Any] = {"application/json": {"schema": schema}}
@@ -72,7 +85,7 @@ def json_body(*alternatives: dict[str, Any], ndjson: str | None = None) -> dict[
             "schema": {"type": "string", "description": ndjson},
             "example": '{"item_id": "p1", "features": {"title": "Blue kettle"}}\n',
         }
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def body_schemas() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qdrant_client import models
@@ -19,6 +19,7 @@ from recsvc.filters import Conditions
 __all__ = ["Candidate", "Candidates", "Wanted"]
 
 _MMR_CANDIDATES = 100
+_BLOCK = 100
 _POPULAR_PAGE = 200
 _POPULAR_MAX = 1_000
 _FIELDS = ["item_id", "features"]
@@ -56,12 +57,28 @@ class Candidates:
     def __init__(self, store: VectorStore, items: ItemPoints, neighbours: Neighbours) -> None:
         self._store, self._items, self._neighbours = store, items, neighbours
 
-    async def near(
-        self, vector: Vector, wanted: Wanted, limit: int, start: int = 0
-    ) -> list[tuple[str, float]]:
+    async def near(self, vector: Vector, wanted: Wanted, limit: int) -> list[tuple[str, float]]:
         """Return the points nearest to ``vector`` (unit length), and their cosines."""
-        hits = await self._search(vector.tolist(), wanted, limit, start)
+        hits = await self._search(vector.tolist(), wanted, limit, 0)
         return [(hit.id, hit.score) for hit in hits]
+
+    async def nearness(
+        self, vector: Vector, wanted: Wanted, limit: int, start: int = 0
+    ) -> list[Hit]:
+        """Return a page of all points by nearness to ``vector``; pages agree.
+
+        A search is the more exact the more it is asked for, so that pages from searches of
+        different lengths would now and then have an item twice, and another not at all. So this
+        searches in blocks, each without what those before it found.
+        """
+        found: list[Hit] = []
+        while len(found) < start + limit:
+            beyond = replace(wanted, excluded=wanted.excluded | {hit.id for hit in found})
+            block = await self._search(vector.tolist(), beyond, _BLOCK, 0)
+            found += block
+            if len(block) < _BLOCK:
+                break
+        return found[start : start + limit]
 
     async def nearest(self, vector: Vector, wanted: Wanted) -> list[Candidate]:
         """Return the items nearest to ``vector`` (unit length); scores are cosines.
@@ -79,7 +96,7 @@ class Candidates:
             found = await self._search(query, wanted, varied, wanted.start)
         left = wanted.limit - len(found)
         if left and (wanted.diversity == 0.0 or len(found) + wanted.start >= _MMR_CANDIDATES):
-            found += await self._search(vector.tolist(), wanted, left, wanted.start + len(found))
+            found += await self.nearness(vector, wanted, left, wanted.start + len(found))
         shown = await self._items.shown([hit.id for hit in found])
         return [
             Candidate(shown[hit.id][0], hit.score, shown[hit.id][1])

@@ -14,7 +14,7 @@ from rich.text import Text
 from indexer.provider.ledger import Usage, UserCost
 from indexer.provider.prices import Price
 
-__all__ = ["CostReport", "cost_report", "month_start"]
+__all__ = ["CostReport", "cost_report", "daily_costs", "days_before", "month_start"]
 
 _EMBEDDING: Final = "embedding"
 _LEAST_DAYS: Final = 1.0 / 24.0
@@ -106,6 +106,30 @@ class CostReport:
 def month_start(now: float) -> str:
     """Return the first day of the month of ``now`` (unix seconds, UTC) as an ISO date."""
     return datetime.fromtimestamp(now, UTC).date().replace(day=1).isoformat()
+
+
+def days_before(now: float, days: int) -> str:
+    """Return the day that was ``days`` before that of ``now`` (unix seconds, UTC)."""
+    return (datetime.fromtimestamp(now, UTC).date() - timedelta(days=days)).isoformat()
+
+
+def daily_costs(usage: Iterable[Usage]) -> list[dict[str, Any]]:
+    """Sum up ``usage`` by day, purpose and model, in that order; dollars."""
+    groups: dict[tuple[str, str, str], list[Usage]] = {}
+    for one in usage:
+        groups.setdefault((one.day, one.purpose, one.model), []).append(one)
+    return [
+        {
+            "day": day,
+            "purpose": purpose,
+            "model": model,
+            "calls": sum(one.calls for one in group),
+            "tokens_in": sum(one.tokens_in for one in group),
+            "tokens_out": sum(one.tokens_out for one in group),
+            "cost_usd": sum(one.cost_usd for one in group),
+        }
+        for (day, purpose, model), group in sorted(groups.items())
+    ]
 
 
 def cost_report(

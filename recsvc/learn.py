@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from typing import Final
 
 from indexer.domain.events import signed_weight
@@ -20,6 +22,7 @@ from recsvc.tastes import Tastes
 __all__ = ["OnlineLearner", "TenantWeights"]
 
 _SAVE_EVERY_S: Final = 10.0
+_READ_EVERY_S: Final = 10.0
 _NOTE: Final = "ranking {}"
 _NEW_VISITS, _NEW_VISIT_EVERY = SITUATIONS.index("new-few"), 2
 _BEGINNING, _BEGINNING_EVERY = 200, 4
@@ -27,23 +30,35 @@ _MIX: Final = 2_654_435_761  # Knuth's multiplicative hash
 
 
 class TenantWeights:
-    """The weights of each tenant, kept in the store."""
+    """The weights of each tenant, kept in the store.
 
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
-        self._known: dict[str, Weights] = {}
+    ``learns``: whether they are learned here at the moment. Where another process does, they are
+    read again now and then.
+    """
+
+    def __init__(self, notes: Notes, learns: Callable[[], bool]) -> None:
+        self._notes, self._learns = notes, learns
+        self._known: dict[str, tuple[float, Weights]] = {}
+        self._learning = False
 
     async def of(self, tenant: str) -> Weights:
         """Return a tenant's weights; those to begin with, where nothing is learned yet."""
-        if tenant not in self._known:
+        if self._learns() != self._learning:  # another process may have learned meanwhile
+            self._learning = not self._learning
+            self._known.clear()
+        read_at, weights = self._known.get(tenant, (-math.inf, None))
+        old = time.monotonic() - read_at > _READ_EVERY_S and not self._learns()
+        if weights is None or old:
             kept = await self._notes.read(_NOTE.format(tenant))
-            self._known.setdefault(tenant, Weights.from_dict(kept) if kept else Weights())
-        return self._known[tenant]
+            if weights is None or not self._learns():
+                weights = Weights.from_dict(kept) if kept else Weights()
+                self._known[tenant] = (time.monotonic(), weights)
+        return self._known[tenant][1]
 
     async def save(self, tenant: str) -> None:
         """Keep what was learned."""
         if tenant in self._known:
-            await self._notes.write(_NOTE.format(tenant), self._known[tenant].as_dict())
+            await self._notes.write(_NOTE.format(tenant), self._known[tenant][1].as_dict())
 
 
 class OnlineLearner:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from indexer import errors
 
 __all__ = [
+    "PARAMETER_REFUSED",
     "BodyTooLarge",
     "Forbidden",
     "Problem",
@@ -57,6 +58,12 @@ class Problem(BaseModel):
     status: int = Field(examples=[422])
     detail: str
     errors: list[FieldProblem] | None = None
+
+
+PARAMETER_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    422: {"model": Problem, "description": "A parameter is refused."}
+}
+"""Among the ``responses`` of a route: what it answers where a parameter is refused."""
 
 
 _STATUS: Final[Mapping[type[errors.RecsvcError], tuple[int, str]]] = {

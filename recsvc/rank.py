@@ -37,7 +37,6 @@ _DISLIKE_SHARPNESS: Final = 4
 _NOTHING: Final = 1e-12
 _LIKENESS_MIN: Final = 0.1
 _EXPLORED_MAX: Final = 20
-_TAIL_BLOCK: Final = 100
 
 Array = NDArray[np.float32]
 Owners = NDArray[np.intp]
@@ -266,16 +265,12 @@ class Ranker:
         beyond = replace(wanted, excluded=wanted.excluded | known.keys())
         more: list[Ranked] = []
         if taste.overall is not None:
-            # By the hundred, as the engine's search is the more exact the more it is asked for,
-            # and pages must agree.
-            left = reach - len(ranked)
-            blocks = -(-left // _TAIL_BLOCK) * _TAIL_BLOCK
-            near = (await self._candidates.near(taste.overall, beyond, blocks))[:left]
-            shown = await self._items.shown([point for point, _ in near])
+            near = await self._candidates.nearness(taste.overall, beyond, reach - len(ranked))
+            shown = await self._items.shown([hit.id for hit in near])
             more = [
-                Ranked(point, shown[point][0], least * max(cosine, 0.0), shown[point][1])
-                for point, cosine in near
-                if point in shown
+                Ranked(hit.id, shown[hit.id][0], least * max(hit.score, 0.0), shown[hit.id][1])
+                for hit in near
+                if hit.id in shown
             ]
         if len(ranked) + len(more) < reach:
             taken = {*known, *(one.point for one in more)}

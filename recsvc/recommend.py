@@ -6,33 +6,34 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from cachetools import LRUCache
 
+from indexer.apply import LEARNED_FROM
 from indexer.domain.ids import item_point
 from indexer.domain.interests import Interest
 from indexer.domain.profile import Profile, term_text
 from indexer.domain.state import UserState
 from indexer.domain.taste import decay
 from indexer.errors import ItemNotEmbedded, NotFound
-from indexer.ports import UserChange
+from indexer.ports import Change, Learner, UserChange
 from indexer.runtime import Runtime
 from recsvc.blend import Part
-from recsvc.cache import AnswerCache
+from recsvc.cache import AnswerCache, Version
 from recsvc.candidates import Candidates, Wanted
 from recsvc.explain import Evidence, event_reasons, interest_parts, profile_parts, reasons
 from recsvc.filters import parse_filters
 from recsvc.gather import Gathered, Gatherer
 from recsvc.learn import OnlineLearner, TenantWeights
-from recsvc.pages import next_cursor, start_of
+from recsvc.pages import next_cursor, place_of
 from recsvc.rank import Ranked, Ranker, Ranking, Wishes
 from recsvc.rules import NO_RULES, Rules, RulesFile
 from recsvc.sessions import Session, SessionTastes
 from recsvc.taste import Taste
 from recsvc.tastes import Tastes
 
-__all__ = ["Options", "Recommender", "Session"]
+__all__ = ["Options", "Recommender", "Recommends", "Session", "open_learner"]
 
 _SEEN_CACHED = 2_048
 _DAY_S = 86_400.0
@@ -56,11 +57,20 @@ class Options:
     explain: bool = False
 
 
+class Recommends(Protocol):
+    """What makes users' lists, as far as those need it who tell of them."""
+
+    async def for_user(self, tenant: str, user_id: str, options: Options) -> dict[str, Any]:
+        """See `Recommender.for_user`."""
+        ...
+
+
 class Recommender:
     """Answers for users, sessions and items; answers are dicts ready to be JSON.
 
     ``without``: components of the ranking that are left out, and ``single_vector``: one average
-    instead of several interests, to measure what they are worth.
+    instead of several interests, to measure what they are worth. ``learns``: whether the ranking
+    of this very recommender is the one that is learned, where this process learns.
     """
 
     def __init__(
@@ -70,6 +80,8 @@ class Recommender:
         rules: RulesFile | None = None,
         without: frozenset[str] = frozenset(),
         single_vector: bool = False,
+        *,
+        learns: bool = True,
     ) -> None:
         settings = runtime.settings
         self._runtime, self._cache, self._without = runtime, cache, without
@@ -77,7 +89,9 @@ class Recommender:
         self._rules = rules or RulesFile(settings.rules_file)
         self._candidates = Candidates(runtime.store, runtime.items, runtime.neighbours)
         self._gatherer = Gatherer(runtime.items, runtime.neighbours, self._candidates)
-        self._weights = TenantWeights(runtime.notes)
+        self._weights = TenantWeights(
+            runtime.notes, lambda: learns and LEARNED_FROM in runtime.feed.owned
+        )
         self._tastes = Tastes(runtime, single_vector=single_vector)
         self._sessions = SessionTastes(runtime)
         self._ranker = Ranker(
@@ -106,6 +120,10 @@ class Recommender:
         """Return a user's interests, the largest share first."""
         return await self._tastes.interests(state)
 
+    async def taste(self, state: UserState, profile: Profile | None) -> Taste:
+        """Return what a user's lists are made for, as of now."""
+        return await self._tastes.of(state, profile, await self._tastes.clock(state))
+
     async def for_user(self, tenant: str, user_id: str, options: Options) -> dict[str, Any]:
         """Recommend to a user; to one never seen, what is popular."""
         with self._runtime.telemetry.timed("recommend"):
@@ -121,7 +139,9 @@ class Recommender:
         """
         shown = _points(tenant, (*session.items, *session.negative_items))
         wanted = await self._wanted(tenant, options, shown)
-        taste, degraded = await self._sessions.of(tenant, session, wanted.now)
+        at = _as_of(options)
+        at = at if at is not None else wanted.now
+        taste, degraded = await self._sessions.of(tenant, session, at)
         wishes = self._wishes(tenant, options, share=0.0)
         if session.text or session.weights:  # they say what they want, whatever others do
             wishes = replace(wishes, without=wishes.without | {"hot", "popular"})
@@ -138,7 +158,7 @@ class Recommender:
             "strategy": strategy,
             "degraded": degraded + ranking.gathered.missing,
             "items": listed,
-            "next_cursor": next_cursor(wanted.start, options.limit, len(listed)),
+            "next_cursor": next_cursor(wanted.start, options.limit, len(listed), at),
         }
 
     async def similar(self, tenant: str, item_id: str, options: Options) -> dict[str, Any]:
@@ -174,32 +194,33 @@ class Recommender:
     async def _for_user(self, tenant: str, user_id: str, options: Options) -> dict[str, Any]:
         runtime = self._runtime
         state = await runtime.states.get(tenant, user_id)
+        at = _as_of(options)
         if state is None:
-            return await self._popular(UserState(tenant, user_id), options)
+            return await self._popular(UserState(tenant, user_id), options, at)
         profile = await runtime.profiles.get(tenant, user_id)
         runtime.refresher.touch((tenant, user_id))
         missing = runtime.refresher.missing((tenant, user_id), profile, state.event_count)
-        at = options.at if options.at is not None else await self._tastes.clock(state)
+        at = at if at is not None else await self._tastes.clock(state)
         situation = self._tastes.situation(state, at)
         version = (*self._version(state, profile), situation, *missing)
         if self._cache is not None:
-            cached = self._cache.get(tenant, user_id, version, options)
+            cached = await self._cache.get(tenant, user_id, version, options)
             if cached is not None:
                 return {**cached, "source": "cache"}
         taste = await self._tastes.of(state, profile, at)
         if taste.empty:
-            return await self._popular(state, options)
+            return await self._popular(state, options, at)
         answer = await self._personal(state, profile, taste, options, missing)
         if self._cache is not None:
             self._cache.put(tenant, user_id, version, options, answer)
         return answer
 
-    def _version(self, state: UserState, profile: Profile | None) -> tuple[object, ...]:
+    def _version(self, state: UserState, profile: Profile | None) -> Version:
         """All that a user's answer depends on beside its parameters and the time."""
-        items = self._runtime.items
-        second = int(time.time()) if items.availability else 0
+        second = int(time.time()) if self._runtime.items.availability else 0
         made_at = profile.updated_at if profile is not None else None
-        return (state.version, state.offset, made_at, items.version, second, self._rules.version)
+        catalogue = self._runtime.catalogue_version
+        return (state.version, state.offset, made_at, catalogue, second, self._rules.version)
 
     async def _personal(
         self,
@@ -220,7 +241,7 @@ class Recommender:
         taste = await self._against(taste, options)
         ranking = await self._ranker.page(taste, wanted, wishes)
         if taste.overall is None and not ranking.gathered.personal:
-            return await self._popular(state, options)
+            return await self._popular(state, options, taste.at)
         listed = await self._listed(ranking, taste, options, state, profile)
         has_profile = any(one.component == "profile" for one in taste.directions)
         degraded = list(missing) if share > 0.0 else []  # else nothing of it was asked for
@@ -230,28 +251,31 @@ class Recommender:
             **self._user_head(state, "personal"),
             "degraded": degraded + ranking.gathered.missing,
             "items": listed,
-            "next_cursor": next_cursor(wanted.start, options.limit, len(listed)),
+            "next_cursor": next_cursor(wanted.start, options.limit, len(listed), taste.at),
         }
 
-    async def _popular(self, state: UserState, options: Options) -> dict[str, Any]:
+    async def _popular(
+        self, state: UserState, options: Options, at: float | None
+    ) -> dict[str, Any]:
         wanted = await self._wanted(state.tenant, options, self._seen(state, options))
         wishes = self._wishes(state.tenant, options, share=0.0)
-        seed = f"{state.user_id} {int(wanted.now // _DAY_S)}"
+        at = at if at is not None else wanted.now
+        seed = f"{state.user_id} {int(at // _DAY_S)}"
         ranking = await self._ranker.popular(wanted, wishes, seed, self._explored(wishes))
         listed = await self._listed(ranking, Taste(state.tenant), options, None, None)
         return {
             **self._user_head(state, "popular"),
             "degraded": [],
             "items": listed,
-            "next_cursor": next_cursor(wanted.start, options.limit, len(listed)),
+            "next_cursor": next_cursor(wanted.start, options.limit, len(listed), at),
         }
 
     def _user_head(self, state: UserState, strategy: str) -> dict[str, Any]:
-        known = state.offset if state.offset >= 0 else self._runtime.worker.progress.offset
+        position = self._runtime.position_of_user(state.tenant, state.user_id, state.offset)
         return {
             "user_id": state.user_id,
             "user_version": state.version,
-            "position": str(known),
+            "position": position,
             "generated_at": _now(),
             "source": "live",
             "strategy": strategy,
@@ -304,7 +328,7 @@ class Recommender:
         return Wanted(
             tenant=tenant,
             limit=options.limit,
-            start=start_of(options.cursor),
+            start=place_of(options.cursor).start,
             conditions=conditions,
             excluded=excluded | _points(tenant, unwanted) if unwanted else excluded,
             diversity=options.diversity,
@@ -378,9 +402,14 @@ class Recommender:
             await self._runtime.items.vectors(tenant, ids),
         )
 
-    def _forget(self, change: UserChange) -> None:
-        if self._cache is not None:
+    def _forget(self, change: Change) -> None:
+        if self._cache is not None and isinstance(change, UserChange):
             self._cache.drop_user(change.tenant, change.user_id)
+
+
+def open_learner(runtime: Runtime) -> Learner:
+    """Make what learns the ranking in a process that folds and serves nothing."""
+    return Recommender(runtime, None).learner()
 
 
 def _impressions(state: UserState) -> dict[str, int]:
@@ -398,6 +427,11 @@ def _crowd_reason(one: Ranked) -> list[dict[str, Any]]:
     kind = "popular" if one.kind == "ranked" else one.kind
     adjusted = [{"kind": c.kind, "contribution": round(c.change, 6)} for c in one.adjusted]
     return [{"kind": kind, "contribution": round(base, 6)}, *adjusted]
+
+
+def _as_of(options: Options) -> float | None:
+    """Return the time that a list is asked for; a page is as of the time of the pages before."""
+    return options.at if options.at is not None else place_of(options.cursor).at
 
 
 def _points(tenant: str, item_ids: Iterable[str]) -> frozenset[str]:

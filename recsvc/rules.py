@@ -7,6 +7,7 @@ that holds for a tenant stands in one place. What a table leaves out is off.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import time
@@ -138,9 +139,9 @@ NO_RULES: Final = Rules()
 class RulesFile:
     """The rules of a file, read again soon after it has changed; without a file there are none.
 
-    ``version``: counts the successful readings after the first; it moves in `current`, so ask for
-    that first. ``problem``: what is wrong with the file now, while the rules stay as they were.
-    ``clock``: seconds, of any origin.
+    ``version``: a hash of the text in force, the same in every process, empty without a file; it
+    moves in `current`, so ask for that first. ``problem``: what is wrong with the file now, while
+    the rules stay as they were. ``clock``: seconds, of any origin.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -150,11 +151,10 @@ class RulesFile:
             SettingsError: it cannot be read, or something in it is not accepted.
         """
         self.path, self._clock = path, clock
-        self.version = 0
         self.problem: str | None = None
         self._looked_at = clock()
         self._stamp = _stamp(path) if path is not None else None
-        self._rules = _read(path) if path is not None else {}
+        self._rules, self.version = _read(path) if path is not None else ({}, "")
 
     def current(self, tenant: str) -> Rules:
         """Return what holds for ``tenant``; looks at the file at most once a second."""
@@ -171,13 +171,12 @@ class RulesFile:
             return
         self._stamp = stamp
         try:
-            self._rules = _read(path)
+            self._rules, self.version = _read(path)
         except SettingsError as exc:
             self.problem = str(exc)
             _log.error("the rules stay as they were: %s", exc)
             return
         self.problem = None
-        self.version += 1
         _log.info("rules of %d tenants are read again", len(self._rules))
 
 
@@ -201,13 +200,14 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size  # the second: a new mode, a new file
 
 
-def _read(path: Path) -> Mapping[str, Rules]:
+def _read(path: Path) -> tuple[Mapping[str, Rules], str]:
     source = f"rules file {str(path)!r}"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{source}: {exc}") from exc
-    return parse_rules(text, source)
+    digest = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    return parse_rules(text, source), digest
 
 
 def _tenant(name: str, table: Any) -> Rules:

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any
 
 import uvicorn
 
-from indexer.errors import AddressUnavailable, SettingsError
+from indexer.errors import SettingsError
+from indexer.listen import listen
 from indexer.runtime import Runtime, open_runtime
 from indexer.settings import Settings
 from recsvc.app import create_app
+from recsvc.hub import Hub
 from recsvc.security import Keyring, is_loopback
+from recsvc.sockets import LIVE_OPTIONS
 
-__all__ = ["run", "serve"]
+__all__ = ["serve"]
 
 _log = logging.getLogger(__name__)
 
 _GRACE_S = 10
-_SWITCH_INTERVAL_S: Final = 0.001
-"""How long a thread may keep the interpreter from another: the log's thread is woken often and
-has little to do each time, and by default would wait 5 ms for its turn."""
-
-_GC_THRESHOLD: Final = (50_000, 20, 50)
-"""Requests make few cycles and many short-lived objects: look for cycles less often than by
-default, which saves some 5 % of the time of a request."""
-
-T = TypeVar("T")
 
 
 async def serve(
@@ -40,10 +32,14 @@ async def serve(
     host: str,
     port: int,
     started: Callable[[Runtime], Coroutine[Any, Any, None]] | None = None,
+    *,
+    folds: bool = True,
+    ws_port: int | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answer what is under way, fold what is logged, flush.
 
-    ``started`` is run once, beside the serving.
+    ``started`` is run once, beside the serving. ``folds``: whether this process also folds.
+    ``ws_port``: a second port, for clients that look for WebSockets there.
 
     Raises:
         SettingsError: an address beyond this machine without keys.
@@ -56,40 +52,40 @@ async def serve(
             "key with 'recsvc keys create', or serve on 127.0.0.1"
         )
     stopping = _note_signals()
-    async with open_runtime(settings) as runtime:
-        listener = _listen(host, port)
+    async with open_runtime(settings, folds=folds) as runtime:
+        listeners = [listen(host, one) for one in (port, ws_port) if one is not None]
         if stopping:
             return
+        app = create_app(runtime, keyring)
         config = uvicorn.Config(
-            create_app(runtime, keyring),
+            app,
             access_log=False,
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=_GRACE_S,
+            **LIVE_OPTIONS,
         )
         task = asyncio.create_task(started(runtime)) if started is not None else None
         _log.info("serving on http://%s:%d", host, port)
         try:
-            await uvicorn.Server(config).serve(sockets=[listener])
+            await _Server(config, app.state.service.hub).serve(sockets=listeners)
         finally:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the address to serve on.
+class _Server(uvicorn.Server):
+    """A server that ends streams, which do not end by themselves, before it waits for them."""
 
-    Raises:
-        AddressUnavailable: another process has it, or it is none of this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as exc:
-        raise AddressUnavailable(
-            f"cannot serve on {host}, port {port}: {exc.strerror}; choose another with --port"
-        ) from exc
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End streams, then do as uvicorn does."""
+        self._hub.close()
+        await super().shutdown(sockets)
 
 
 def _note_signals() -> list[int]:
@@ -103,13 +99,3 @@ def _note_signals() -> list[int]:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: noted.append(number))
     return noted
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine as the whole process, on uvloop."""
-    import uvloop
-
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    gc.set_threshold(*_GC_THRESHOLD)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)

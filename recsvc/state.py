@@ -9,8 +9,11 @@ from fastapi import Depends, Request, Response
 from orjson import OPT_SERIALIZE_NUMPY, dumps
 
 from indexer.runtime import Runtime
+from recsvc.explore.explorer import Explorer
+from recsvc.hub import Hub
 from recsvc.recommend import Recommender
 from recsvc.security import ApiKey, Keyring
+from recsvc.webhooks import Webhooks
 
 __all__ = ["Admin", "Reader", "Service", "ServiceDep", "Writer", "json_response"]
 
@@ -21,7 +24,10 @@ class Service:
 
     runtime: Runtime
     recommender: Recommender
+    explorer: Explorer
     keyring: Keyring
+    hub: Hub
+    webhooks: Webhooks
 
 
 def _service(request: Request) -> Service:

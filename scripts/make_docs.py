@@ -1,8 +1,9 @@
-"""Writes docs/configuration.md from the settings; `--check` only tells whether it is current."""
+"""Writes the pages that are made from the code; `--check` only tells whether they are current."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from pydantic_core import PydanticUndefined
 
 from indexer.domain.events import DEFAULT_WEIGHTS
 from indexer.settings import PREFIX, Settings
+from indexer.streams.codec import LoggedEvent
 
-PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, SCHEMA = DOCS / "configuration.md", DOCS / "event.schema.json"
 
 _HEAD = """# Configuration
 
@@ -31,13 +34,22 @@ This page is made from the settings by `scripts/make_docs.py`; a test keeps it c
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
+    made = {PAGE: page(), SCHEMA: schema()}
     if not parser.parse_args().check:
-        PAGE.write_text(page(), encoding="utf-8")
+        for path, text in made.items():
+            path.write_text(text, encoding="utf-8")
         return 0
-    if PAGE.read_text(encoding="utf-8") == page():
-        return 0
-    print(f"{PAGE} is stale; run scripts/make_docs.py", file=sys.stderr)
-    return 1
+    stale = [p for p, text in made.items() if not p.exists() or p.read_text("utf-8") != text]
+    for path in stale:
+        print(f"{path} is stale; run scripts/make_docs.py", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def schema() -> str:
+    """Return the JSON schema of an event in a shared log."""
+    fields = LoggedEvent.model_json_schema()
+    named = {"$schema": "https://json-schema.org/draft/2020-12/schema", **fields}
+    return json.dumps(named, indent=2) + "\n"
 
 
 def page() -> str:

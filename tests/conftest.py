@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
+from kafka_broker import running as running_broker
+from stand_in import stand_in
+from valkey_server import ValkeyServer
 
-STANDINS = Path(__file__).parent / "standins"
-_ORDER = ("unit", "contract", "service", "e2e")
-_READY_S = 30.0
-_STOP_S = 10.0
+TESTS = Path(__file__).parent
+_ORDER = ("unit", "contract", "service", "e2e", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the quick ones first; and on event loops of their own, before others share one."""
-    items.sort(key=lambda item: _ORDER.index(item.path.relative_to(STANDINS.parent).parts[0]))
+    """Run the quick ones first; and on event loops of their own, before others share one.
+
+    The last are those of the browser, whose driver keeps the event loop of the thread to itself.
+    """
+    items.sort(key=lambda item: _ORDER.index(item.path.relative_to(TESTS).parts[0]))
 
 
 @pytest.fixture(scope="session")
@@ -30,14 +31,20 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def qdrant_url() -> Iterator[str]:
     """The address of a stand-in for a Qdrant server, started once."""
-    command = [sys.executable, str(STANDINS / "qdrant_server.py"), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().strip()
-            assert url, f"the stand-in ended with {process.wait()}"
-            httpx.get(f"{url}/readyz", timeout=_READY_S, trust_env=False).raise_for_status()
-            yield url
-        finally:
-            process.terminate()
-            process.wait(_STOP_S)
+    with stand_in() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Valkey server, started once."""
+    server = ValkeyServer(tmp_path_factory.mktemp("valkey")).start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_url() -> Iterator[str]:
+    """The address of a real broker of Kafka's protocol, started once."""
+    with running_broker() as broker:
+        yield f"kafka://{broker.servers}"

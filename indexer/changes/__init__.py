@@ -1,17 +1,20 @@
-"""Notices of changed users, and their adapters."""
+"""Notices of what has changed, and their adapters."""
 
 from __future__ import annotations
 
 from indexer.ports import Changes
 from indexer.settings import Settings
+from indexer.telemetry import Telemetry
 
 __all__ = ["open_changes"]
 
 
-def open_changes(settings: Settings) -> Changes:
-    """Open what carries the notices; ``RECSVC_CACHE_URL`` names it."""
-    from indexer.changes.memory import MemoryChanges
+def open_changes(settings: Settings, telemetry: Telemetry) -> Changes:
+    """Open what carries the notices; ``RECSVC_CACHE_URL`` names it. Nothing connects yet."""
+    if settings.cache_url == "memory":
+        from indexer.changes.memory import MemoryChanges
 
-    if settings.cache_url != "memory":  # the settings accept nothing else yet
-        raise AssertionError(settings.cache_url)
-    return MemoryChanges()
+        return MemoryChanges()
+    from indexer.changes.redis import RedisChanges
+
+    return RedisChanges(settings.cache_url, settings.event_log_name, telemetry)

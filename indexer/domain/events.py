@@ -9,6 +9,7 @@ from typing import Any, Final
 
 __all__ = [
     "DEFAULT_WEIGHTS",
+    "ERASE",
     "RATE",
     "RETRACT",
     "SEARCH",
@@ -24,6 +25,8 @@ __all__ = [
 SEARCH: Final = "search"
 RATE: Final = "rate"
 RETRACT: Final = "retract"
+ERASE: Final = "$erase"
+"""The mark in a shared log that a user is erased; no caller can send an event of this name."""
 
 DEFAULT_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
     {

@@ -1,13 +1,14 @@
 """The fold: a pure function of (state, events, vectors).
 
 Events may come in any order and any number of times. What decides is in the data: a log offset
-at or below the state's is skipped, an event id the state still remembers counts once, a retracted
-id never counts again, and decayed sums do not depend on the order of what is added. Only the
-trail follows the order of the log (trail.py).
+at or below the state's is skipped, an event id the state still remembers (the newest 50, and the
+newest 500 that callers chose) counts once, a retracted id never counts again, and decayed sums do
+not depend on the order of what is added. Only the trail follows the order of the log (trail.py).
 """
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ class FoldRules:
     seen_max: int = 500
     waiting_max: int = 200
     retracted_max: int = 200
+    ids_max: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,16 @@ class _Draft:
         self.seen = dict(state.seen)
         self.retracted = list(state.retracted)
         self.trail = state.trail
+        self.ids = state.ids
 
     def add(self, event: Event, vectors: Mapping[str, Vector]) -> None:
         if event.event_id in self.retracted or self._find(event.event_id) is not None:
             return
+        if event.fingerprint:
+            hashed = _hash(event.event_id)
+            if hashed in self.ids:
+                return
+            self.ids = (*self.ids, hashed)
         entry = _entry(event, self.rules.weights)
         self.event_count += 1
         self.counts[event.event_type] = self.counts.get(event.event_type, 0) + 1
@@ -177,6 +185,7 @@ class _Draft:
             seen=_newest_seen(self.seen, rules.seen_max),
             retracted=tuple(self.retracted[-rules.retracted_max :]),
             trail=self.trail,
+            ids=self.ids[-rules.ids_max :],
         )
 
     def _find(self, event_id: str) -> Entry | None:
@@ -196,6 +205,10 @@ class _Draft:
         else:
             self.seen.pop(item_id, None)
             self.trail = without(self.trail, item_id)
+
+
+def _hash(event_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=8).digest(), "little")
 
 
 def _entry(event: Event, weights: Mapping[str, float]) -> Entry | None:

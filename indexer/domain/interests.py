@@ -65,9 +65,9 @@ def find_interests(
     weights = _weights(entries, vectors, half_life_s)
     if not weights:
         return []
-    refs = list(weights)
+    refs = sorted(weights)  # so that sums of floats are the same in whatever order events came
     rows = np.stack([vectors[ref] for ref in refs])
-    mass = np.fromiter(weights.values(), np.float64, len(refs))
+    mass = np.fromiter((weights[ref] for ref in refs), np.float64, len(refs))
     groups = _groups(rows, mass)
     found = [_interest([refs[n] for n in group], rows[group], mass[group]) for group in groups]
     total = sum(mass[group].sum() for group in groups)

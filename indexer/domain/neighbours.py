@@ -83,7 +83,8 @@ _NEVER: Final = Counts()
 class Occurrence:
     """What one event adds to one item: ``gain`` to its count, and pairs with other items.
 
-    ``weight``: of the event, which popularity counts; 0 for none.
+    ``offset``, ``partition``: of the event in its log. ``weight``: of the event, which popularity
+    counts; 0 for none.
     """
 
     item_id: str
@@ -92,43 +93,60 @@ class Occurrence:
     gain: float
     weight: float
     pairs: tuple[tuple[str, float], ...]
+    partition: int = 0
 
 
 def occurrences(
-    trail: Sequence[Step], step: Step, weight: float, offset: int, rules: NeighbourRules
+    trail: Sequence[Step],
+    step: Step,
+    weight: float,
+    place: tuple[int, int],
+    rules: NeighbourRules,
 ) -> list[Occurrence]:
-    """List what an event that likes ``step``'s item adds, ``trail`` being that before it."""
+    """List what an event that likes ``step``'s item adds, ``trail`` being that before it.
+
+    ``place``: partition and offset of the event.
+    """
+    partition, offset = place
     known = trail[-1].strength if trail and trail[-1].item_id == step.item_id else 0.0
     gain = max(0.0, step.strength - known)
     before = [s.item_id for s in newest_first(trail, rules.window_max) if s.item_id != step.item_id]
     pairs = tuple(
         (item_id, gain * (1.0 + lag) ** -rules.lag_power) for lag, item_id in enumerate(before)
     )
-    own = Occurrence(step.item_id, offset, step.timestamp, gain, weight, pairs if gain else ())
+    own = Occurrence(
+        step.item_id, offset, step.timestamp, gain, weight, pairs if gain else (), partition
+    )
     if not gain or not before:
         return [own]
     back = ((step.item_id, gain * rules.backward),)
-    return [own, Occurrence(before[0], offset, step.timestamp, 0.0, 0.0, back)]
+    return [own, Occurrence(before[0], offset, step.timestamp, 0.0, 0.0, back, partition)]
 
 
 @dataclass(slots=True)
 class Neighbourhood:
     """One item's counts.
 
-    ``offset``: the last log offset counted in. ``dims``, ``total``, ``recent``, ``times``: ``(m,)``
-    by rising dimension: the other items, their weights for good and decayed to ``reference_s``,
-    and how often each pair was seen.
+    ``offsets``: of the last event of each partition that was counted in. ``occurred``: how many
+    were, which only rises. ``dims``, ``total``, ``recent``, ``times``: ``(m,)`` by rising
+    dimension: the other items, their weights for good and decayed to ``reference_s``, and how
+    often each pair was seen.
     """
 
-    offset: int = -1
+    offsets: dict[int, int] = field(default_factory=dict)
+    occurred: int = 0
     counts: Counts = _NEVER
     dims: Dimensions = field(default_factory=lambda: np.empty(0, np.uint32))
     total: Values = field(default_factory=lambda: np.empty(0, np.float32))
     recent: Values = field(default_factory=lambda: np.empty(0, np.float32))
     times: Values = field(default_factory=lambda: np.empty(0, np.float32))
 
+    def has(self, occurrence: Occurrence) -> bool:
+        """Whether an occurrence is counted in already."""
+        return occurrence.offset <= self.offsets.get(occurrence.partition, -1)
+
     def count(self, tenant: str, occurrence: Occurrence, rules: NeighbourRules) -> None:
-        """Count one occurrence; the caller has seen to it that its offset is new."""
+        """Count one occurrence that is not counted in yet."""
         half_life_s, counts = rules.half_life_recent_s, self.counts
         age_s = occurrence.timestamp - counts.reference_s
         late = 1.0
@@ -140,7 +158,8 @@ class Neighbourhood:
             late = decay(-age_s, half_life_s)
         gain = occurrence.gain
         self.counts = Counts(counts.total + gain, counts.recent + gain * late, counts.reference_s)
-        self.offset = occurrence.offset
+        self.offsets[occurrence.partition] = occurrence.offset
+        self.occurred += 1
         if occurrence.pairs:
             self._add(tenant, occurrence.pairs, late)
             self._prune(rules.entries_max)

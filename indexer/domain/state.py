@@ -31,7 +31,8 @@ class UserState:
     redelivery harmless. ``reference_s``: unix seconds that the decayed sums refer to.
     ``window``: the newest events, oldest first. ``waiting``: counted events whose vector is not
     known yet, by event id. ``seen``: item id to the unix seconds of the newest event on it.
-    ``trail``: the items taken up, in the order of the log.
+    ``trail``: the items taken up, in the order of the log. ``ids``: hashes of the newest event ids
+    that callers chose, which a log that cannot look them up may bring again.
     """
 
     tenant: str
@@ -49,6 +50,7 @@ class UserState:
     seen: Mapping[str, float] = field(default_factory=dict)
     retracted: tuple[str, ...] = ()
     trail: tuple[Step, ...] = ()
+    ids: tuple[int, ...] = ()
 
     @property
     def has_taste(self) -> bool:

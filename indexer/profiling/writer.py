@@ -14,6 +14,7 @@ from indexer.domain.profile import Memory, Profile, profile_vector, term_text
 from indexer.domain.state import UserState
 from indexer.embedding import Embeddings
 from indexer.errors import ProviderError, ProviderUnavailable
+from indexer.ports import Changes, ProfileChange
 from indexer.profiling.parse import Draft
 from indexer.stores.profiles import Profiles
 from indexer.stores.users import UserKey, UserStates
@@ -24,13 +25,21 @@ _ERASED_MAX: Final = 100_000
 
 
 class ProfileWriter:
-    """Makes a draft a profile and stores it; ``begun`` is when its making began (monotonic)."""
+    """Makes a draft a profile, stores it and says so.
+
+    ``begun`` is when its making began (monotonic).
+    """
 
     def __init__(
-        self, states: UserStates, profiles: Profiles, embeddings: Embeddings, turn: asyncio.Lock
+        self,
+        states: UserStates,
+        profiles: Profiles,
+        embeddings: Embeddings,
+        changes: Changes,
+        turn: asyncio.Lock,
     ) -> None:
         self._states, self._profiles = states, profiles
-        self._embeddings, self._turn = embeddings, turn
+        self._embeddings, self._changes, self._turn = embeddings, changes, turn
         self._erased_at: LRUCache[UserKey, float] = LRUCache(_ERASED_MAX)
 
     def erased(self, key: UserKey) -> None:
@@ -66,10 +75,15 @@ class ProfileWriter:
             for term, text in texts.items()
             if not isinstance(vector := found[text], ProviderError)
         }
-        whole = replace(profile, vector=profile_vector(profile.weights, known))
+        whole = replace(
+            profile,
+            vector=profile_vector(profile.weights, known),
+            updated_at=time.time(),  # by which others see that it is another
+        )
         async with self._turn:
             if not await self.gone(key, begun):
                 await self._profiles.put(*key, whole)
+                await self._changes.publish([ProfileChange(*key)])
         return not any(isinstance(one, ProviderUnavailable) for one in found.values())
 
     async def put_memory(self, key: UserKey, memory: Memory, begun: float) -> None:

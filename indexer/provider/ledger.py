@@ -55,7 +55,7 @@ FROM calls WHERE day >= ? GROUP BY day, purpose, provider, model, outcome ORDER 
 """
 _DEAREST: Final = """
 SELECT tenant, user_id, SUM(calls), SUM(tokens_in), SUM(tokens_out), SUM(cost_usd) AS cost
-FROM calls WHERE day >= ? AND user_id != '' GROUP BY tenant, user_id
+FROM calls WHERE day >= ? AND user_id != '' AND ifnull(tenant = ?, 1) GROUP BY tenant, user_id
 ORDER BY cost DESC, tenant, user_id LIMIT ?
 """
 
@@ -195,11 +195,21 @@ class Ledger:
         """Return the accepted events of each day from ``since`` on."""
         return await self._ask(lambda: _events(self._connection, since))
 
+    async def dearest(self, tenant: str, since: str, most: int) -> list[UserCost]:
+        """Return the users of a tenant that cost most from ``since`` on, dearest first."""
+        return await self._ask(lambda: _dearest(self._connection, since, tenant, most))
+
     async def forget_user(self, tenant: str, user_id: str) -> None:
         """Keep what a user cost, without the user."""
         self._by_user.pop((tenant, user_id), None)
         which = "tenant = ? AND user_id = ?"
         await self._ask(lambda: _unname(self._connection, which, (tenant, user_id)))
+
+    def unname(self, tenant: str, user_id: str) -> None:
+        """Do as `forget_user`, without waiting for it."""
+        self._by_user.pop((tenant, user_id), None)
+        which = "tenant = ? AND user_id = ?"
+        self._submit(lambda: _unname(self._connection, which, (tenant, user_id)))
 
     async def knows_user(self, tenant: str, user_id: str) -> bool:
         """Whether a cost is recorded under a user's name."""
@@ -262,7 +272,7 @@ def read_usage(folder: Path, since: str) -> tuple[list[Usage], Mapping[str, int]
 def read_dearest(folder: Path, since: str, most: int) -> list[UserCost]:
     """Read the users that cost most since ``since``, dearest first; raises as `read_usage` does."""
     with _reading(folder) as connection:
-        return [UserCost(*row) for row in connection.execute(_DEAREST, (since, most))]
+        return _dearest(connection, since, None, most)
 
 
 def today(now: float) -> str:
@@ -295,6 +305,13 @@ def _connect(folder: Path) -> sqlite3.Connection:
 
 def _usage(connection: sqlite3.Connection, since: str) -> list[Usage]:
     return [Usage(*row) for row in connection.execute(_USAGE, (since,))]
+
+
+def _dearest(
+    connection: sqlite3.Connection, since: str, tenant: str | None, most: int
+) -> list[UserCost]:
+    """Read the users that cost most, of one tenant or, with None, of all."""
+    return [UserCost(*row) for row in connection.execute(_DEAREST, (since, tenant, most))]
 
 
 def _events(connection: sqlite3.Connection, since: str) -> dict[str, int]:

@@ -9,11 +9,11 @@ again in full (192 of them is what recall at 10 needs; see docs/architecture.md)
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,62 +22,36 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from indexer.errors import StoreError
-from indexer.ports import Hit, PointId, Query
+from indexer.ports import Hit, PointId, Query, VectorStore
 from indexer.stores import edge_convert as convert
-from indexer.stores.edge_scan import (
-    NO_TENANT,
-    TENANT,
-    split_excluded,
-    text_of,
-    without_excluded,
-    without_tenant,
-)
+from indexer.stores.edge_folders import next_to, remove_old, settle, switch
+from indexer.stores.edge_scan import NO_TENANT, TENANT, split_excluded, text_of, without_tenant
+from indexer.stores.edge_search import Collection, Nearest, nearest_but
+from indexer.stores.newer import newest, not_older
 
 __all__ = ["EdgeStore"]
 
 _SPEC_FILE = "recsvc.json"
-_RESCORED_MIN, _RESCORED_EACH = 192.0, 8.0
-_EXCLUDED_AT_ONCE = 64
 
-
-@dataclass(slots=True)
-class _Collection:
-    """An open shard. ``tenants``: all that its points may have, `NO_TENANT` for none.
-
-    ``changed``: since it was flushed last.
-    """
-
-    shard: edge.EdgeShard
-    vectors: dict[str, tuple[int, models.Distance]]
-    searched: bool
-    tenants: set[str] = field(default_factory=set)
-    changed: bool = True
-
-    def params(self, wanted: int, rows: int, exact: bool) -> edge.SearchParams | None:
-        """Return how to search for the best ``wanted`` points in a list of ``rows``."""
-        if not self.searched:
-            return None
-        if exact:
-            return edge.SearchParams(exact=True)
-        oversampling = max(1.0, max(_RESCORED_MIN, _RESCORED_EACH * wanted) / max(rows, 1))
-        return edge.SearchParams(
-            quantization=edge.QuantizationSearchParams(rescore=True, oversampling=oversampling)
-        )
+_log = logging.getLogger(__name__)
 
 
 class EdgeStore:
-    """A `VectorStore` in a folder. One process, one event loop."""
+    """A `VectorStore` in a folder. One process, one event loop.
+
+    A write survives the end of the process at once, and a power loss after `flush`.
+    """
+
+    durable = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._collections: dict[str, _Collection] = {}
+        self._collections: dict[str, Collection] = {}
         self._closed = False
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in sorted(folder.glob(f"*/{_SPEC_FILE}")):
-            with _ours(file.parent.name):
-                spec = orjson.loads(file.read_bytes())
-                shard = edge.EdgeShard.load(str(file.parent), _config(spec))
-                self._collections[file.parent.name] = _opened(shard, spec, _tenants_in(shard))
+        with _ours(folder.name):
+            settle(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+        self._load()
 
     async def collection_exists(self, collection_name: str) -> bool:
         return collection_name in self._collections
@@ -135,14 +109,20 @@ class EdgeStore:
             collection.shard.update(edge.UpdateOperation.create_field_index(field_name, kind))
 
     async def upsert(self, collection_name: str, points: Sequence[models.PointStruct]) -> None:
+        self._write(collection_name, points)
+
+    async def upsert_unless_older(
+        self, collection_name: str, points: Sequence[models.PointStruct], key: str
+    ) -> None:
+        """Compare, then write: there is one writer, and nothing comes in between.
+
+        For 32 points this takes 0.7 ms beyond an upsert; a condition for the engine took 2 ms.
+        """
+        points = newest(points, key)
         with self._using(collection_name) as collection:
-            converted = [
-                edge.Point(point.id, convert.vectors(point.vector), point.payload)
-                for point in points
-            ]
-            collection.changed = True
-            collection.tenants.update((p.payload or {}).get(TENANT, NO_TENANT) for p in points)
-            collection.shard.update(edge.UpdateOperation.upsert_points(converted))
+            found = collection.shard.retrieve([point.id for point in points], [key], False)
+            stored = {str(record.id): record.payload for record in found}
+        self._write(collection_name, not_older(points, key, stored))
 
     async def delete(self, collection_name: str, points: Sequence[PointId]) -> None:
         with self._using(collection_name) as collection:
@@ -184,8 +164,8 @@ class EdgeStore:
             if isinstance(query, (list, models.SparseVector)) and not prefetch:
                 excluded, rest = split_excluded(query_filter)
                 if excluded:
-                    request = _Nearest(query, using, rest, exact, limit, offset, with_payload)
-                    return _nearest_but(collection, request, excluded)
+                    request = Nearest(query, using, rest, exact, limit, offset, with_payload)
+                    return nearest_but(collection, request, excluded)
             rows = max(limit + offset, convert.pool_of(query))
             params = collection.params(rows, rows, exact)
             found = collection.shard.query(
@@ -230,6 +210,33 @@ class EdgeStore:
         with self._using(collection_name) as collection:
             return collection.shard.count(edge.CountRequest(filter=convert.filter_of(count_filter)))
 
+    async def pace(self, collection_name: str) -> None:
+        """Nothing to wait for: nothing is indexed in the background."""
+
+    async def beside(self) -> EdgeStore:
+        """Open the folder beside this one, with what an earlier one left there."""
+        if self._closed:
+            raise StoreError("the embedded store is closed")
+        return EdgeStore(next_to(self._folder))
+
+    async def switch_to(self, other: VectorStore) -> None:
+        """Take over the folder of the store beside this one, as a whole.
+
+        Nothing is answered while the shards are loaded, which takes seconds for millions of points.
+        """
+        if not isinstance(other, EdgeStore) or other._folder != next_to(self._folder):
+            raise StoreError("only a store that is beside this one can be switched to")
+        await other.close()
+        await self.flush()
+        self._release()  # from here to the loading, nothing else in the process moves
+        with _ours(self._folder.name):
+            switch(self._folder)
+        self._load()
+        try:
+            await asyncio.to_thread(remove_old, self._folder)
+        except OSError as exc:  # tried again at the next start
+            _log.warning("what was there before the switch is still on disk: %s", exc)
+
     async def flush(self) -> None:
         """Have the disk hold what has changed; each shard takes some 10 ms, others get between."""
         for name, collection in list(self._collections.items()):
@@ -251,13 +258,33 @@ class EdgeStore:
         """Flush and release the shards; calls after this raise."""
         self._closed = True
         await self.flush()
+        self._release()
+
+    def _load(self) -> None:
+        for file in sorted(self._folder.glob(f"*/{_SPEC_FILE}")):
+            with _ours(file.parent.name):
+                spec = orjson.loads(file.read_bytes())
+                shard = edge.EdgeShard.load(str(file.parent), _config(spec))
+                self._collections[file.parent.name] = _opened(shard, spec, _tenants_in(shard))
+
+    def _release(self) -> None:
         while self._collections:
             name, collection = self._collections.popitem()
             with _ours(name):
                 collection.shard.close()
 
+    def _write(self, name: str, points: Sequence[models.PointStruct]) -> None:
+        with self._using(name) as collection:
+            converted = [
+                edge.Point(point.id, convert.vectors(point.vector), point.payload)
+                for point in points
+            ]
+            collection.changed = True
+            collection.tenants.update((p.payload or {}).get(TENANT, NO_TENANT) for p in points)
+            collection.shard.update(edge.UpdateOperation.upsert_points(converted))
+
     @contextmanager
-    def _using(self, name: str) -> Iterator[_Collection]:
+    def _using(self, name: str) -> Iterator[Collection]:
         collection = self._collections.get(name)
         if collection is None:
             raise StoreError(f"the embedded store has no open collection {name!r}")
@@ -265,54 +292,12 @@ class EdgeStore:
             yield collection
 
 
-@dataclass(frozen=True, slots=True)
-class _Nearest:
-    """A nearest-neighbour request without its exclusions."""
-
-    query: list[float] | models.SparseVector
-    using: str | None
-    rest: models.Filter | None
-    exact: bool
-    limit: int
-    offset: int
-    with_payload: bool | Sequence[str]
-
-
-def _nearest_but(collection: _Collection, request: _Nearest, excluded: frozenset[str]) -> list[Hit]:
-    """Search beyond the excluded points and drop them.
-
-    At most ``len(excluded)`` of the first ``wanted + len(excluded)`` are dropped, so the answer is
-    that of a filter. Most excluded points rank low, so a shorter search is tried first.
-    """
-    wanted = request.limit + request.offset
-    kept: list[Hit] = []
-    for extra in sorted({min(len(excluded), _EXCLUDED_AT_ONCE), len(excluded)}):
-        found = collection.shard.query(
-            edge.QueryRequest(
-                limit=wanted + extra,
-                query=convert.query(request.query, request.using),
-                filter=convert.filter_of(request.rest),
-                params=collection.params(wanted, wanted + extra, request.exact),
-            )
-        )
-        kept = without_excluded(found, excluded, wanted)
-        if len(kept) >= wanted or len(found) < wanted + extra:
-            break
-    kept = kept[request.offset :]
-    if not request.with_payload:
-        return kept
-    selector = convert.selector(request.with_payload)
-    records = collection.shard.retrieve([hit.id for hit in kept], selector, False)
-    payloads = {str(record.id): record.payload or {} for record in records}
-    return [Hit(hit.id, hit.score, payloads.get(hit.id, {})) for hit in kept]
-
-
-def _opened(shard: edge.EdgeShard, spec: Mapping[str, Any], tenants: set[str]) -> _Collection:
+def _opened(shard: edge.EdgeShard, spec: Mapping[str, Any], tenants: set[str]) -> Collection:
     vectors = {
         name: (size, models.Distance(distance))
         for name, (size, distance) in spec["vectors"].items()
     }
-    return _Collection(shard, vectors, spec["searched"], tenants)
+    return Collection(shard, vectors, spec["searched"], tenants)
 
 
 def _tenants_in(shard: edge.EdgeShard) -> set[str]:

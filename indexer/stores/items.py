@@ -47,12 +47,15 @@ class ItemPoint:
 
 
 class ItemPoints:
-    """Reads and writes items. Vectors and features of the last used ones stay in memory, which is
-    right as long as this object is the only writer.
+    """Reads and writes items. Vectors and features of the last used ones stay in memory until this
+    object writes them, or is told to `forget` what others have written. ``guarded``: one that has
+    lost a partition may still write.
     """
 
-    def __init__(self, store: VectorStore, dim: int, filter_keys_max: int) -> None:
-        self._store, self.dim = store, dim
+    def __init__(
+        self, store: VectorStore, dim: int, filter_keys_max: int, *, guarded: bool = False
+    ) -> None:
+        self._store, self.dim, self._guarded = store, dim, guarded
         self._filter_keys_max = filter_keys_max
         self._vectors: BoundedDict[tuple[str, str], Vector] = BoundedDict(_VECTORS_CACHED)
         self._features: BoundedDict[str, Shown] = BoundedDict(_FEATURES_CACHED)
@@ -63,13 +66,21 @@ class ItemPoints:
 
     async def open(self, declared: Mapping[str, FilterKind]) -> None:
         """Learn what is indexed; index what is declared."""
+        await self.refresh()
+        for name, filter_kind in declared.items():
+            await self._index(name, filter_kind)
+
+    async def refresh(self) -> None:
+        """Forget all that others may have changed, and learn again what is indexed."""
         indexed = await self._store.payload_indexes(ITEMS)
         for key, kind in indexed.items():
             if key.startswith(FEATURE_PREFIX) and kind in _KIND_OF:
                 self.filter_kinds[key.removeprefix(FEATURE_PREFIX)] = _KIND_OF[kind]
         self.availability = _AVAILABILITY[0] in indexed
-        for name, filter_kind in declared.items():
-            await self._index(name, filter_kind)
+        self._vectors.clear()
+        self._features.clear()
+        self._tenant_kinds.clear()
+        self.version += 1
 
     async def learn(self, kinds: Mapping[str, FilterKind]) -> None:
         """Make features filterable that were not seen before, while there is room."""
@@ -129,9 +140,10 @@ class ItemPoints:
         """Write items, each with its unit vector or, while that is to come, without."""
         if any(p.item.available_from or p.item.available_until for p, _ in points):
             await self._index_availability()
-        await upsert_paced(
-            self._store, ITEMS, [self._encode(stored, vector) for stored, vector in points]
-        )
+        await self._store.pace(ITEMS)
+        encoded = [self._encode(stored, vector) for stored, vector in points]
+        by = "offset" if self._guarded else None
+        await upsert_paced(self._store, ITEMS, encoded, versioned_by=by)
         self.forget((stored.item.tenant, stored.item.item_id) for stored, _ in points)
         for tenant in {stored.item.tenant for stored, _ in points}:
             kinds = self._tenant_kinds.get(tenant, {})
@@ -155,8 +167,20 @@ class ItemPoints:
     ) -> tuple[list[ItemPoint], PointId | None]:
         """Return a page of the items that still have to be embedded, and where the next begins."""
         waiting = models.Filter(must=[equals("pending", True)])
-        records, following = await self._store.scroll(ITEMS, waiting, limit=limit, offset=offset)
+        return await self.page(waiting, limit, offset)
+
+    async def page(
+        self, which: models.Filter, limit: int, offset: PointId | None = None
+    ) -> tuple[list[ItemPoint], PointId | None]:
+        """Return a page of the items of a filter in a stable order, and where the next begins."""
+        records, following = await self._store.scroll(ITEMS, which, limit=limit, offset=offset)
         return [_decode(record.payload or {}) for record in records], following
+
+    async def by_point(self, points: Sequence[str]) -> list[ItemPoint]:
+        """Return those of the items that are known, in the order of their points."""
+        records = await self._store.retrieve(ITEMS, points) if points else []
+        found = {str(record.id): _decode(record.payload or {}) for record in records}
+        return [found[point_id] for point_id in points if point_id in found]
 
     async def kinds(self, tenant: str) -> dict[str, FilterKind]:
         """Return the filterable features that a tenant's items have, and how to filter them."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -19,11 +19,12 @@ from qdrant_client import models
 
 from indexer.domain.ids import item_point
 from indexer.domain.neighbours import Counts, Neighbourhood, NeighbourRules, Occurrence
+from indexer.domain.position import partition_of
 from indexer.ports import Hit, VectorStore
 from indexer.stores.bounded import BoundedDict
 from indexer.stores.points import WRITE_MAX, scoped
 from indexer.stores.schema import HEAT, HOT, NEAR, NEIGHBOURS
-from indexer.stores.terms import CROWDS, Notes
+from indexer.stores.terms import Notes, crowds_note
 
 __all__ = ["Crowd", "Horizon", "Neighbours"]
 
@@ -46,6 +47,9 @@ class Crowd:
     newest_s: float = 0.0
 
 
+_NOBODY: Final = Crowd()
+
+
 @dataclass(slots=True)
 class _Entry:
     """One item. ``heat``: by horizon, as a logarithm."""
@@ -55,20 +59,33 @@ class _Entry:
 
 
 class Neighbours:
-    """Counts in memory, writes on `flush`; events at or below an item's stored offset count no
+    """Counts in memory, writes on `flush`; what an item has of a partition's events counts no
     more, so that what is delivered again after a crash changes nothing.
+
+    Items are counted in the process that took their partition; all others look at what is stored,
+    and `refresh` now and then. ``guarded``: one that has lost a partition may still write.
     """
 
     def __init__(
-        self, store: VectorStore, rules: NeighbourRules, half_lives_s: Mapping[Horizon, float]
+        self,
+        store: VectorStore,
+        rules: NeighbourRules,
+        half_lives_s: Mapping[Horizon, float],
+        partitions: int = 1,
+        *,
+        guarded: bool = False,
     ) -> None:
+        self._guarded = guarded
+        self._flushing = asyncio.Lock()
         self._store, self._rules, self._half_lives_s = store, rules, half_lives_s
+        self._partitions = partitions
         self._known: dict[_Key, _Entry] = {}
         self._dirty: set[_Key] = set()
         self._counts: BoundedDict[_Key, Counts] = BoundedDict(_COUNTS_CACHED)
         self._notes = Notes(store)
-        self._crowds: dict[str, Crowd] | None = None
-        self._crowds_changed = False
+        self._crowds: dict[int, dict[str, Crowd]] = {}
+        self._crowds_changed: set[int] = set()
+        self._ours: set[int] = set()
         self.version = 0  # changes with what is written
 
     @property
@@ -76,15 +93,40 @@ class Neighbours:
         """The half-life of the decayed pair counts, in seconds."""
         return self._rules.half_life_recent_s
 
+    async def take(self, partitions: Collection[int]) -> None:
+        """Begin to count the items of ``partitions``, which nobody else does from now on."""
+        self._forget(partitions)
+        self._crowds.update(await self._read_crowds(partitions))
+        self._ours.update(partitions)
+
+    async def release(self, partitions: Collection[int]) -> None:
+        """Write what is counted, and forget what others count from now on."""
+        try:
+            await self.flush()
+        finally:  # what could not be written is counted again by whoever is next
+            self._ours -= set(partitions)
+            self._forget(partitions)
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Forget what others may have changed."""
+        if len(self._ours) == self._partitions:
+            return
+        self._counts.clear()
+        others = [one for one in range(self._partitions) if one not in self._ours]
+        crowds = await self._read_crowds(others)
+        self._crowds.update({one: crowds[one] for one in others if one not in self._ours})
+        self.version += 1
+
     async def count(self, tenant: str, occurrences: Sequence[Occurrence]) -> None:
-        """Count what events add to items, in log order."""
+        """Count what events add to items of our partitions, in log order."""
         # Held here, as a flush may forget what it has written while this waits.
         entries = await self._load({(tenant, one.item_id) for one in occurrences})
-        crowd = await self.crowd(tenant)
+        await self._load_crowds()
         for one in occurrences:
             key = (tenant, one.item_id)
             entry = self._known.setdefault(key, entries[key])
-            if one.offset <= entry.hood.offset:
+            if entry.hood.has(one):
                 continue
             entry.hood.count(tenant, one, self._rules)
             for horizon, half_life_s in self._half_lives_s.items():
@@ -93,24 +135,30 @@ class Neighbours:
                     entry.heat[horizon] = float(np.logaddexp2(entry.heat[horizon], gain))
             self._counts[key] = entry.hood.counts
             self._dirty.add(key)
-            crowd.counted += one.gain
-            crowd.newest_s = max(crowd.newest_s, one.timestamp)
-            self._crowds_changed = True
+            self._count_crowd(tenant, one)
 
     async def flush(self) -> None:
         """Write what has changed, a few at a time; what is not written stays to be written."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         dirty, self._dirty = list(self._dirty), set()
         try:
             while dirty:
                 keys = [key for key in dirty[-WRITE_MAX:] if key in self._known]
-                await self._store.upsert(NEIGHBOURS, [self._encode(key) for key in keys])
+                points = [self._encode(key) for key in keys]
+                if self._guarded:
+                    await self._store.upsert_unless_older(NEIGHBOURS, points, "occurred")
+                else:
+                    await self._store.upsert(NEIGHBOURS, points)
                 del dirty[-WRITE_MAX:]
                 self.version += 1
                 await asyncio.sleep(0)
         finally:
             self._dirty |= {key for key in dirty if key in self._known}
-        if self._crowds_changed:
-            await self._note_crowds()
+        while self._crowds_changed:
+            await self._note_crowds(next(iter(self._crowds_changed)))
         if len(self._known) > _CACHED and not self._dirty:
             self._known.clear()
 
@@ -170,11 +218,12 @@ class Neighbours:
 
     async def crowd(self, tenant: str) -> Crowd:
         """Return what all users of a tenant did."""
-        if self._crowds is None:
-            kept = await self._notes.read(CROWDS)
-            if self._crowds is None:
-                self._crowds = {name: Crowd(*fields) for name, fields in kept.items()}
-        return self._crowds.setdefault(tenant, Crowd())
+        await self._load_crowds()
+        if self._partitions == 1:
+            return self._crowds[0].get(tenant, _NOBODY)
+        found = [c[tenant] for c in self._crowds.values() if tenant in c]
+        newest_s = max((one.newest_s for one in found), default=0.0)
+        return Crowd(sum(one.counted for one in found), newest_s)
 
     async def delete(self, tenant: str, item_ids: Sequence[str]) -> None:
         """Forget items."""
@@ -194,15 +243,43 @@ class Neighbours:
                 found[missing[str(record.id)]] = _decode(record.payload or {})
         return {key: entry or _Entry() for key, entry in found.items()}
 
-    async def _note_crowds(self) -> None:
-        self._crowds_changed = False
-        noted = False
-        try:
-            crowds = (self._crowds or {}).items()
-            await self._notes.write(CROWDS, {t: [c.counted, c.newest_s] for t, c in crowds})
-            noted = True
-        finally:
-            self._crowds_changed |= not noted
+    def _forget(self, partitions: Collection[int]) -> None:
+        """Drop what is in memory of items that others may have counted."""
+        for key in [key for key in self._known if self._partition_of(key) in partitions]:
+            del self._known[key]
+            self._dirty.discard(key)
+        self._counts.clear()
+        self._crowds_changed -= set(partitions)
+
+    def _partition_of(self, key: _Key) -> int:
+        return partition_of(*key, self._partitions)
+
+    def _count_crowd(self, tenant: str, one: Occurrence) -> None:
+        partition = self._partition_of((tenant, one.item_id))
+        crowd = self._crowds[partition].setdefault(tenant, Crowd())
+        crowd.counted += one.gain
+        crowd.newest_s = max(crowd.newest_s, one.timestamp)
+        self._crowds_changed.add(partition)
+
+    async def _load_crowds(self) -> None:
+        missing = [one for one in range(self._partitions) if one not in self._crowds]
+        if missing:
+            self._crowds = {**await self._read_crowds(missing), **self._crowds}
+
+    async def _read_crowds(self, partitions: Iterable[int]) -> dict[int, dict[str, Crowd]]:
+        names = {partition: crowds_note(partition) for partition in partitions}
+        notes = await self._notes.read_many(list(names.values()))
+        return {
+            partition: {tenant: Crowd(*fields) for tenant, fields in notes[name].items()}
+            for partition, name in names.items()
+        }
+
+    async def _note_crowds(self, partition: int) -> None:
+        crowds = self._crowds[partition]
+        await self._notes.write(
+            crowds_note(partition), {t: [c.counted, c.newest_s] for t, c in crowds.items()}
+        )
+        self._crowds_changed.discard(partition)
 
     def _encode(self, key: _Key) -> models.PointStruct:
         tenant, item_id = key
@@ -217,7 +294,8 @@ class Neighbours:
         payload = {
             "tenant": tenant,
             "item_id": item_id,
-            "offset": hood.offset,
+            "offsets": [list(place) for place in hood.offsets.items()],
+            "occurred": hood.occurred,
             "counts": list(hood.counts),
             "heat": {h: heat for h, heat in entry.heat.items() if math.isfinite(heat)},
             # One string: the engine takes lists of hundreds of numbers ten times slower.
@@ -237,7 +315,13 @@ def _decode(payload: Mapping[str, Any]) -> _Entry:
     packed = np.frombuffer(base64.b64decode(payload["pairs"]), np.float32)
     dims, total, recent, times = packed.reshape(4, -1)
     hood = Neighbourhood(
-        payload["offset"], Counts(*payload["counts"]), dims.view(np.uint32), total, recent, times
+        dict(payload["offsets"]),
+        payload["occurred"],
+        Counts(*payload["counts"]),
+        dims.view(np.uint32),
+        total,
+        recent,
+        times,
     )
     entry = _Entry(hood)
     entry.heat.update(payload["heat"])

@@ -61,10 +61,20 @@ def _tenant_is(tenant: str) -> models.FieldCondition:
 
 
 async def upsert_paced(
-    store: VectorStore, collection: str, points: Sequence[models.PointStruct]
+    store: VectorStore,
+    collection: str,
+    points: Sequence[models.PointStruct],
+    versioned_by: str | None = None,
 ) -> None:
-    """Write points a few at a time, letting other work in between."""
+    """Write points a few at a time, letting other work in between.
+
+    ``versioned_by``: a number in the payload; what is stored with a higher one stays.
+    """
     for start in range(0, len(points), WRITE_MAX):
         if start:
             await asyncio.sleep(0)
-        await store.upsert(collection, points[start : start + WRITE_MAX])
+        some = points[start : start + WRITE_MAX]
+        if versioned_by is None:
+            await store.upsert(collection, some)
+        else:
+            await store.upsert_unless_older(collection, some, versioned_by)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from qdrant_client import models
 
 from indexer.domain.ids import point_id
-from indexer.errors import SchemaMismatch
+from indexer.errors import SchemaMismatch, StoreError
 from indexer.ports import VectorStore
 
 __all__ = [
@@ -22,8 +22,11 @@ __all__ = [
     "PROFILES",
     "TERMS",
     "USERS",
+    "WEBHOOKS",
+    "LogIdentity",
     "is_older",
     "prepare",
+    "prepare_webhooks",
 ]
 
 ITEMS: Final = "items"
@@ -31,12 +34,13 @@ USERS: Final = "users"
 PROFILES: Final = "profiles"
 NEIGHBOURS: Final = "neighbours"
 TERMS: Final = "terms"
+WEBHOOKS: Final = "webhooks"
 
 NEAR: Final = "near"
 HEAT: Final = "heat"
 HOT: Final = "hot"
 
-_VERSION = 2
+_VERSION = 3
 _KEYWORD, _FLOAT, _BOOL = (
     models.PayloadSchemaType.KEYWORD,
     models.PayloadSchemaType.FLOAT,
@@ -58,9 +62,22 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """Which kind of log the collections are folded from; offsets of two are never compared."""
+
+    kind: str
+    partitions: int
+
+    def __str__(self) -> str:
+        many = "1 partition" if self.partitions == 1 else f"{self.partitions} partitions"
+        return f"a {self.kind} log of {many}"
+
+
+@dataclass(frozen=True, slots=True)
 class _Stored:
     embedder: str
     dim: int
+    log: LogIdentity
     version: int = field(default=_VERSION)
 
 
@@ -90,6 +107,14 @@ COLLECTIONS: Final = (
     Collection(TERMS, {"content": models.Distance.COSINE}, {"tenant": _KEYWORD}),
 )
 
+# Documents only. It is made with the first webhook, and nothing in it is folded from the log.
+_WEBHOOKS: Final = Collection(
+    WEBHOOKS,
+    {"none": models.Distance.DOT},
+    dict.fromkeys(("tenant", "kind", "webhook_id", "user_id", "partition", "state"), _KEYWORD),
+    dim=1,
+)
+
 
 async def is_older(store: VectorStore) -> bool:
     """Whether the collections are of an earlier layout, and what is folded must be folded anew."""
@@ -99,48 +124,54 @@ async def is_older(store: VectorStore) -> bool:
     return bool(found) and (found[0].payload or {})["version"] < _VERSION
 
 
-async def prepare(store: VectorStore, *, dim: int, embedder: str) -> None:
+async def prepare(store: VectorStore, *, dim: int, embedder: str, log: LogIdentity) -> None:
     """Create what is missing; check the rest.
 
     Raises:
         SchemaMismatch: a collection has other vectors than the settings ask for, or was filled
-            by another embedder.
+            by another embedder or from another log.
     """
     for collection in COLLECTIONS:
         await _prepare_one(store, collection, collection.dim or dim)
     found = await store.retrieve(TERMS, [_META])
-    if not found:
-        await _record(store, _Stored(embedder, dim))
-        return
-    payload = found[0].payload or {}
-    stored = _Stored(payload["embedder"], payload["dim"], payload["version"])
-    if stored.version > _VERSION:
+    payload = (found[0].payload or {}) if found else {}
+    if payload:
+        _check(payload, embedder, log)
+    if payload.get("version") != _VERSION:
+        await _record(store, _Stored(embedder, dim, log))
+
+
+async def prepare_webhooks(store: VectorStore) -> None:
+    """Create the collection of webhooks where it is missing; the others do without it."""
+    await _prepare_one(store, _WEBHOOKS, 1)
+
+
+def _check(payload: Mapping[str, Any], embedder: str, log: LogIdentity) -> None:
+    version = payload["version"]
+    if version > _VERSION:
         raise SchemaMismatch(
-            f"the collections are of layout {stored.version}, this version knows {_VERSION}; "
+            f"the collections are of layout {version}, this version knows {_VERSION}; "
             "use the newer version, or start with an empty RECSVC_DATA_DIR or Qdrant"
         )
-    if stored.embedder != embedder:
+    if payload["embedder"] != embedder:
         raise SchemaMismatch(
-            f"the catalogue was embedded by {stored.embedder!r}, the settings choose "
+            f"the catalogue was embedded by {payload['embedder']!r}, the settings choose "
             f"{embedder!r}, and vectors of the two cannot be compared; set "
             "RECSVC_OFFLINE_EMBEDDER, RECSVC_PROVIDER_BASE_URL and RECSVC_EMBEDDING_MODEL as "
             "they were, or load the catalogue into a new RECSVC_DATA_DIR"
         )
-    if stored.version < _VERSION:
-        await _record(store, _Stored(embedder, dim))
+    stored = LogIdentity(payload["log"], payload["partitions"]) if "log" in payload else log
+    if stored != log:
+        raise SchemaMismatch(
+            f"the collections are folded from {stored}, the settings choose {log}; set "
+            "RECSVC_EVENT_LOG_URL and RECSVC_EVENT_LOG_PARTITIONS as they were, or carry the log "
+            "over with 'indexer export' and 'indexer import', and run 'indexer rebuild'"
+        )
 
 
 async def _prepare_one(store: VectorStore, collection: Collection, dim: int) -> None:
     if not await store.collection_exists(collection.name):
-        await store.create_collection(
-            collection.name,
-            {
-                name: models.VectorParams(size=dim, distance=distance)
-                for name, distance in collection.vectors.items()
-            },
-            sparse_vectors_config={name: models.SparseVectorParams() for name in collection.sparse},
-            hnsw_config=None if collection.searched else models.HnswConfigDiff(m=0),
-        )
+        await _create(store, collection, dim)
     stored = await store.vectors_of(collection.name)
     for name, distance in collection.vectors.items():
         if stored.get(name) != (dim, distance):
@@ -156,6 +187,28 @@ async def _prepare_one(store: VectorStore, collection: Collection, dim: int) -> 
             await store.create_payload_index(collection.name, key, index)
 
 
+async def _create(store: VectorStore, collection: Collection, dim: int) -> None:
+    try:
+        await store.create_collection(
+            collection.name,
+            {
+                name: models.VectorParams(size=dim, distance=distance)
+                for name, distance in collection.vectors.items()
+            },
+            sparse_vectors_config={name: models.SparseVectorParams() for name in collection.sparse},
+            hnsw_config=None if collection.searched else models.HnswConfigDiff(m=0),
+        )
+    except StoreError:
+        if not await store.collection_exists(collection.name):  # else another process was quicker
+            raise
+
+
 async def _record(store: VectorStore, stored: _Stored) -> None:
-    payload = {"embedder": stored.embedder, "dim": stored.dim, "version": stored.version}
+    payload = {
+        "embedder": stored.embedder,
+        "dim": stored.dim,
+        "log": stored.log.kind,
+        "partitions": stored.log.partitions,
+        "version": stored.version,
+    }
     await store.upsert(TERMS, [models.PointStruct(id=_META, vector={}, payload=payload)])

@@ -6,25 +6,22 @@ be personal, and its vector is all that is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from cachetools import LRUCache
 from qdrant_client import models
 
 from indexer.domain.ids import point_id
+from indexer.domain.position import Position
 from indexer.domain.vectors import Vector
-from indexer.ports import VectorStore
+from indexer.ports import Channel, VectorStore
 from indexer.stores.points import point, upsert_paced, vector_of
 from indexer.stores.schema import NEIGHBOURS, TERMS, USERS
 
-__all__ = ["CROWDS", "Cursors", "Notes", "TextVectors", "forget_folded"]
+__all__ = ["Cursors", "Notes", "TextVectors", "crowds_note", "forget_folded"]
 
 _CACHED = 4_096
-_CURSORS = "cursors"
-CROWDS: Final = "crowds"
-"""The note on what all users of each tenant did, counted with the events."""
-
 _EARLIER = ("signals",)
 """Collections of earlier layouts, folded from events."""
 
@@ -71,19 +68,31 @@ class Notes:
 
     async def read(self, name: str) -> dict[str, Any]:
         """Return a document, empty where there is none."""
-        records = await self._store.retrieve(TERMS, [point_id("meta", "", name)])
-        return dict((records[0].payload or {})[name]) if records else {}
+        return (await self.read_many([name]))[name]
 
     async def write(self, name: str, document: Mapping[str, Any]) -> None:
         """Replace a document."""
-        note = models.PointStruct(
-            id=point_id("meta", "", name), vector={}, payload={name: dict(document)}
-        )
-        await self._store.upsert(TERMS, [note])
+        await self.write_many({name: document})
+
+    async def read_many(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return documents by name, empty where there is none."""
+        records = await self._store.retrieve(TERMS, [_note(name) for name in names])
+        found: dict[str, dict[str, Any]] = {name: {} for name in names}
+        for record in records:
+            found.update(record.payload or {})
+        return found
+
+    async def write_many(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace documents."""
+        notes = [
+            models.PointStruct(id=_note(name), vector={}, payload={name: dict(document)})
+            for name, document in documents.items()
+        ]
+        await upsert_paced(self._store, TERMS, notes)
 
 
 class Cursors:
-    """How far each log has been folded into this store.
+    """How far each partition of a log has been folded into this store.
 
     It lives in the store, not in the log: a store that is emptied asks for everything again.
     """
@@ -91,21 +100,41 @@ class Cursors:
     def __init__(self, store: VectorStore) -> None:
         self._notes = Notes(store)
 
-    async def read(self) -> dict[str, int]:
-        """Return the last folded offset by log name."""
-        return await self._notes.read(_CURSORS)
+    async def read(self, channel: Channel, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the last folded offset of each partition, 0 for none."""
+        notes = await self._notes.read_many([_cursor(channel, one) for one in partitions])
+        return {p: notes[_cursor(channel, p)].get("offset", 0) for p in partitions}
 
-    async def write(self, cursors: dict[str, int]) -> None:
+    async def write(self, cursors: Mapping[Channel, Position]) -> None:
         """Move the cursors; call it after what they stand for has been flushed."""
-        await self._notes.write(_CURSORS, cursors)
+        await self._notes.write_many(
+            {
+                _cursor(channel, partition): {"offset": offset}
+                for channel, position in cursors.items()
+                for partition, offset in position.items()
+            }
+        )
 
 
-async def forget_folded(store: VectorStore) -> None:
+def crowds_note(partition: int) -> str:
+    """Name the note on what all users of each tenant did with a partition's items."""
+    return f"crowds {partition}"
+
+
+async def forget_folded(store: VectorStore, partitions: int) -> None:
     """Drop all that is folded from events, so that the log is folded again from its beginning."""
-    cursors = Cursors(store)
-    await cursors.write({**await cursors.read(), "events": 0})
-    await Notes(store).write(CROWDS, {})
+    nowhere = dict.fromkeys(range(partitions), 0)
+    await Cursors(store).write({"events": nowhere, "pairs": nowhere})
+    await Notes(store).write_many({crowds_note(one): {} for one in range(partitions)})
     await store.flush()
     for collection in (USERS, NEIGHBOURS, *_EARLIER):
         if await store.collection_exists(collection):
             await store.delete_collection(collection)
+
+
+def _note(name: str) -> str:
+    return point_id("meta", "", name)
+
+
+def _cursor(channel: Channel, partition: int) -> str:
+    return f"cursor {channel} {partition}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from indexer.cli import run_loop
 from indexer.errors import InvalidInput
 from recsvc.evaluate.chart import draw
 from recsvc.evaluate.datasets import NAMES, known, load_dataset
@@ -17,7 +18,6 @@ from recsvc.evaluate.replay import in_process, over_http
 from recsvc.evaluate.report import Report
 from recsvc.evaluate.run import SPLITS, OpenRoute, Plan, evaluate
 from recsvc.ranking import COLLABORATIVE
-from recsvc.server import run
 
 __all__ = ["Ablation", "evaluate_files"]
 
@@ -85,7 +85,7 @@ def evaluate_files(
     data = load_dataset(*files)
     plan = Plan(wanted, baselines, ask_every, seed)
     name = dataset or files[1].parent.name
-    report = run(evaluate(data, name, plan, _route(url, ablation), Console(stderr=True)))
+    report = run_loop(evaluate(data, name, plan, _route(url, ablation), Console(stderr=True)))
     if chart is not None:
         draw(report, chart)
     return report

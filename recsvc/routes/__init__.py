@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from recsvc.routes import events, items, operations, recommendations, users
+from recsvc.routes import (
+    browser,
+    console,
+    costs,
+    dead_letters,
+    events,
+    items,
+    map,
+    operations,
+    recommendations,
+    users,
+    webhooks,
+)
 
 __all__ = ["routers"]
 
@@ -13,5 +25,11 @@ routers: tuple[APIRouter, ...] = (
     recommendations.router,
     items.router,
     users.router,
+    webhooks.router,
+    map.router,
     operations.router,
+    costs.router,
+    dead_letters.router,
+    browser.router,
+    console.router,
 )

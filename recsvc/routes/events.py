@@ -11,19 +11,28 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
 from indexer.domain.events import Event
+from indexer.domain.position import show_position
 from indexer.errors import InvalidInput
-from indexer.ports import Accepted
+from indexer.newest import newest
+from indexer.ports import Accepted, EventRecord
 from indexer.progress import Outcome
 from indexer.wire import EVENTS_MAX, EventBatch, EventIn, parse, to_event
 from recsvc.bodies import json_body, read_bytes
-from recsvc.problems import Problem
-from recsvc.schemas import EventsAccepted, EventsApplied, EventsParams
-from recsvc.state import Service, ServiceDep, Writer, json_response
+from recsvc.problems import PARAMETER_REFUSED, Problem
+from recsvc.schemas import (
+    EventsAccepted,
+    EventsApplied,
+    EventsParams,
+    NewestEvents,
+    NewestEventsParams,
+)
+from recsvc.state import Admin, Service, ServiceDep, Writer, json_response
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
+_LOOK_AGAIN_S = 0.1
 _ONE = TypeAdapter(EventIn)
 _MANY: TypeAdapter[list[EventIn]] = TypeAdapter(EventBatch)
 _REF = {"$ref": "#/components/schemas/EventIn"}
@@ -75,6 +84,37 @@ async def post_events(
     return json_response({**body, "results": results})
 
 
+@router.get(
+    "/events",
+    summary="The newest events",
+    response_model=None,
+    responses={200: {"model": NewestEvents}, **PARAMETER_REFUSED},
+)
+async def newest_events(
+    params: Annotated[NewestEventsParams, Query()], service: ServiceDep, key: Admin
+) -> Response:
+    """Return the events that were accepted last, the newest first.
+
+    Looked for among the newest 2,000 of each partition of the log, whosever these are.
+    """
+    records = await newest(service.runtime.log, key.tenant, params.limit)
+    return json_response({"events": [_listed(record) for record in records]})
+
+
+def _listed(record: EventRecord) -> dict[str, Any]:
+    event = record.event
+    told = {"item_id": event.item_id, "query": event.query, "value": event.value}
+    return {
+        "event_id": event.event_id,
+        "user_id": event.user_id,
+        "event_type": event.event_type,
+        **{name: value for name, value in told.items() if value is not None},
+        "timestamp": event.timestamp,
+        "accepted_at": record.accepted_at,
+        "position": show_position({record.partition: record.offset}),
+    }
+
+
 def _events(body: bytes, tenant: str, service: Service) -> list[Event]:
     try:
         listed = body.lstrip()[:1] == b"["
@@ -97,7 +137,7 @@ def _accepted(accepted: Accepted, events: list[Event]) -> dict[str, Any]:
         "accepted": accepted.accepted,
         "duplicates": accepted.duplicates,
         "event_ids": [event.event_id for event in events],
-        "position": str(accepted.offset),
+        "position": show_position(accepted.position),
     }
 
 
@@ -111,8 +151,8 @@ async def _applied(
 ) -> list[dict[str, Any]] | None:
     """Wait until all are folded; None when they are not in time."""
     deadline = start + timeout_s
-    progress = service.runtime.worker.progress
-    if not await progress.wait(accepted.offset, deadline - time.perf_counter()):
+    progress = service.runtime.progress["events"]
+    if not await progress.wait(accepted.position, deadline - time.perf_counter()):
         return None
     results = []
     for event in events:
@@ -137,14 +177,15 @@ async def _applied(
 async def _outcome(
     service: Service, event: Event, future: Future[Outcome], deadline: float
 ) -> Outcome | None:
-    """Return what became of an event that the worker has passed; None while it waits too long."""
-    if future.done():
-        return future.result()
-    state = await service.runtime.states.get(event.tenant, event.user_id)
-    if state is None or event.event_id not in state.waiting:
-        return Outcome(state.version if state is not None else 0)  # a duplicate, folded before
-    try:
-        async with asyncio.timeout(max(0.0, deadline - time.perf_counter())):
-            return await future
-    except TimeoutError:
-        return None
+    """Return what became of an event that was passed; None while it waits too long."""
+    waited = False
+    while not future.done():
+        state = await service.runtime.states.get(event.tenant, event.user_id)
+        if state is None or event.event_id not in state.waiting:
+            # Folded elsewhere; or a duplicate, folded before.
+            return Outcome(state.version if state is not None else 0, embedded=waited)
+        left_s, waited = deadline - time.perf_counter(), True
+        if left_s <= 0.0:
+            return None
+        await asyncio.wait([future], timeout=min(left_s, _LOOK_AGAIN_S))
+    return future.result()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field, TypeAdapter
 
 from indexer.catalogue import PutResult
@@ -15,8 +15,16 @@ from indexer.domain.items import Item
 from indexer.errors import FieldError, InvalidInput, NotFound
 from indexer.wire import ItemIn, checked, parse, to_item
 from recsvc.bodies import json_body, lines, read_bytes, read_json
-from recsvc.problems import Problem
-from recsvc.schemas import ItemOut, ItemPut, ItemsResult
+from recsvc.pages import next_cursor, place_of, point_cursor, point_of
+from recsvc.problems import PARAMETER_REFUSED, Problem
+from recsvc.schemas import (
+    BrowseParams,
+    CatalogueFeatures,
+    ItemOut,
+    ItemPut,
+    ItemsPage,
+    ItemsResult,
+)
 from recsvc.state import Reader, Service, ServiceDep, Writer, json_response
 
 __all__ = ["router"]
@@ -99,6 +107,48 @@ async def post_items(request: Request, service: ServiceDep, key: Writer) -> Resp
         await _put(service, key.tenant, chunk, total)
     service.runtime.telemetry.count("items", "rejected", n=refused)
     return json_response(_result(total, rejected, refused))
+
+
+@router.get(
+    "/items",
+    summary="Browse or search the catalogue",
+    response_model=None,
+    responses={200: {"model": ItemsPage}, **PARAMETER_REFUSED},
+)
+async def browse_items(
+    params: Annotated[BrowseParams, Query()], service: ServiceDep, key: Reader
+) -> Response:
+    """Return all items page by page; with `q` those whose id or title has all its words, then
+    what is nearest to the text, the best first."""
+    explorer = service.explorer
+    if params.q is None:
+        page, following = await explorer.page(
+            key.tenant, params.filter, params.limit, point_of(params.cursor)
+        )
+        cursor = point_cursor(following)
+    else:
+        start = place_of(params.cursor).start
+        page = await explorer.search(key.tenant, params.q, params.filter, params.limit, start)
+        cursor = next_cursor(start, params.limit, len(page))
+    listed = [
+        {"item_id": one.item.item_id, "features": one.item.features, "pending": one.pending}
+        for one in page
+    ]
+    return json_response({"items": listed, "next_cursor": cursor})
+
+
+@router.get(
+    "/items/features",  # before any item of that name, which is then to be had by `q`
+    summary="What the catalogue can be filtered by",
+    response_model=None,
+    responses={200: {"model": CatalogueFeatures}},
+)
+async def catalogue_features(service: ServiceDep, key: Reader) -> Response:
+    """Return the filterable features, their most frequent values and their ranges.
+
+    Counts are of 2,000 items at most, and some seconds old.
+    """
+    return json_response(await service.explorer.features(key.tenant))
 
 
 @router.get(

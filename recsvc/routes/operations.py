@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from indexer.errors import RecsvcError
+from indexer.health import part_state
 from indexer.runtime import Runtime
-from recsvc.costs import cost_report, month_start
+from recsvc.routes.costs import month_costs
 from recsvc.schemas import Stats
 from recsvc.state import Admin, ServiceDep, json_response
 
@@ -21,7 +20,7 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["operations"])
 
-_PING_S = 2.0
+_LATELY_S = 60.0
 _NOT_WELL: dict[str, Any] = {"description": "The same body, with what is wrong."}
 
 
@@ -41,17 +40,22 @@ async def stats(service: ServiceDep, key: Admin) -> Response:
     dead = telemetry.total("events", "dead_letter")
     folded = telemetry.total("events", "folded")
     body: dict[str, Any] = {
+        "instance": telemetry.instance,
         "uptime_s": round(time.time() - telemetry.started_at, 3),
         "totals": totals,
         "events": {name: int(n) for (name,), n in telemetry.by_labels("events").items()},
         "success_rate": 1.0 - dead / folded if folded else 1.0,
-        "queue_depth": await runtime.worker.depth(),
+        "queue_depth": await runtime.depth(),
         "steps": telemetry.percentiles(),
+        "steps_lately": telemetry.percentiles(_LATELY_S),
+        "distributions": telemetry.distributions(),
+        "live": {"listeners": service.hub.listeners, "users": service.hub.users},
         "provider": _provider(runtime),
         "providers": [endpoint.state() for endpoint in runtime.models.endpoints.values()],
-        "costs": await _costs(runtime),
+        "costs": await month_costs(runtime),
         "profiles": {name: int(n) for (name,), n in telemetry.by_labels("profiles").items()},
         "ranking": (await service.recommender.weights.of(key.tenant)).by_situation(),
+        "webhooks": {name: int(n) for (name,), n in telemetry.by_labels("webhooks").items()},
         "failures": {name: int(n) for (name,), n in telemetry.by_labels("failures").items()},
     }
     return json_response(body)
@@ -68,23 +72,30 @@ async def healthz(service: ServiceDep) -> Response:
 
 @router.get("/readyz", summary="Readiness of each part", responses={503: _NOT_WELL})
 async def readyz(service: ServiceDep) -> Response:
-    """Answer 200 when every part answers, else 503 with the reason of each that does not.
+    """Answer 200 when every part that is needed answers, else 503 with the reason of each.
 
-    The providers may be away: known items go on, new ones wait, and profiles are counted. A rules
-    file that has become wrong leaves the rules as they were.
+    The providers may be away: known items go on, new ones wait, and profiles are counted. So may a
+    shared event log, as lists can be made without, and what carries notices between processes,
+    which are then found a moment later. A rules file that has become wrong leaves the rules as
+    they were.
     """
     runtime = service.runtime
-    log, store, embedder = await asyncio.gather(
-        _ping(runtime.log.ping), _ping(runtime.store.ping), runtime.embedder_state()
+    log, store, embedder, changes = await asyncio.gather(
+        part_state(runtime.log.ping),
+        part_state(runtime.store.ping),
+        runtime.embedder_state(),
+        part_state(runtime.changes.ping),
     )
     workers = "; ".join(runtime.failed) or "ok"
-    ready = log == store == workers == "ok"
+    needed = [store, workers, *([log] if runtime.shared is None else [])]
+    ready = all(state == "ok" for state in needed)
     parts = {
         "event_log": log,
         "store": store,
         "workers": workers,
         "embedder": embedder,
         "profiler": runtime.profiler_state(),
+        "notices": changes,
         "rules": service.recommender.rules.problem or "ok",
     }
     return json_response({"ready": ready, "parts": parts}, 200 if ready else 503)
@@ -98,17 +109,8 @@ async def readyz(service: ServiceDep) -> Response:
 )
 async def metrics(service: ServiceDep, _: Admin) -> Response:
     """Return the metrics in the Prometheus text format."""
-    service.runtime.telemetry.lag.set(await service.runtime.worker.depth())
+    service.runtime.telemetry.lag.set(await service.runtime.depth())
     return Response(service.runtime.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _ping(ping: Callable[[], Awaitable[None]]) -> str:
-    try:
-        async with asyncio.timeout(_PING_S):
-            await ping()
-    except (RecsvcError, TimeoutError) as exc:
-        return str(exc) or "no answer in time"
-    return "ok"
 
 
 def _provider(runtime: Runtime) -> list[dict[str, Any]]:
@@ -127,18 +129,3 @@ def _provider(runtime: Runtime) -> list[dict[str, Any]]:
         row["tokens"] = row["tokens_in"] + row["tokens_out"]
         row["cost_usd"] = costs.get(key, 0.0)
     return list(rows.values())
-
-
-async def _costs(runtime: Runtime) -> dict[str, Any]:
-    """What the ledger tells of today and this month, and how the budget stands."""
-    models, now = runtime.models, time.time()
-    since = month_start(now)
-    usage, events = await models.ledger.usage(since), await models.ledger.events(since)
-    report = cost_report(usage, events, models.table.prices, now)
-    budget = {
-        "day_usd": models.budget.day_usd,
-        "user_day_usd": models.budget.user_day_usd,
-        "spent_usd": models.budget.spent(),
-        "state": models.budget.state(),
-    }
-    return {**report.as_dict(), "budget": budget}

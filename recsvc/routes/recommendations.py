@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import TypeAdapter
 
 from indexer.domain.ids import ID_PATTERN
+from indexer.domain.position import read_position
 from indexer.errors import FieldError, InvalidInput, NotApplied
 from recsvc.bodies import json_body, read_json
-from recsvc.problems import Problem
+from recsvc.problems import PARAMETER_REFUSED, Problem
 from recsvc.schemas import (
     ListParams,
     Recommendations,
@@ -29,9 +30,6 @@ _AFTER_S = 2.0
 _SESSION = TypeAdapter(SessionIn)
 _UserId = Annotated[str, Path(pattern=ID_PATTERN, examples=["ada"])]
 _ItemId = Annotated[str, Path(pattern=ID_PATTERN, examples=["book-17"])]
-_REFUSED: dict[int | str, dict[str, Any]] = {
-    422: {"model": Problem, "description": "A parameter is refused."}
-}
 
 
 @router.get(
@@ -41,7 +39,7 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
     responses={
         200: {"model": Recommendations},
         409: {"model": Problem, "description": "`after` was not folded within 2 s."},
-        **_REFUSED,
+        **PARAMETER_REFUSED,
     },
 )
 async def recommend(
@@ -61,7 +59,7 @@ async def recommend(
     "/recommendations",
     summary="Recommend to a session",
     response_model=None,
-    responses={200: {"model": SessionRecommendations}, **_REFUSED},
+    responses={200: {"model": SessionRecommendations}, **PARAMETER_REFUSED},
     openapi_extra=json_body({"$ref": "#/components/schemas/SessionIn"}),
 )
 async def recommend_to_session(request: Request, service: ServiceDep, key: Reader) -> Response:
@@ -79,7 +77,7 @@ async def recommend_to_session(request: Request, service: ServiceDep, key: Reade
         200: {"model": SimilarItems},
         404: {"model": Problem, "description": "No such item."},
         503: {"model": Problem, "description": "The item is not embedded yet."},
-        **_REFUSED,
+        **PARAMETER_REFUSED,
     },
 )
 async def similar(
@@ -93,12 +91,15 @@ async def similar(
 
 
 async def _wait(service: Service, after: str) -> None:
-    if not after.isascii() or not after.isdigit() or len(after) > 18:
-        raise InvalidInput(
-            [FieldError(("query", "after"), f"{after!r} is not a position that we gave")]
-        )
-    offset = int(after)
-    if offset > await service.runtime.log.last_offset():
+    try:
+        position = read_position(after)
+    except ValueError as exc:
+        raise InvalidInput([FieldError(("query", "after"), str(exc))]) from exc
+    progress = service.runtime.progress["events"]
+    if progress.reaches(position):
+        return
+    ends = await service.runtime.log.ends("events")
+    if any(offset > ends.get(partition, 0) for partition, offset in position.items()):
         raise NotApplied(f"position {after} is beyond the end of the event log")
-    if not await service.runtime.worker.progress.wait(offset, _AFTER_S):
+    if not await progress.wait(position, _AFTER_S):
         raise NotApplied(f"position {after} was not folded within {_AFTER_S:g} s; ask again")

@@ -16,8 +16,9 @@ from indexer.domain.profile import Profile
 from indexer.domain.state import Entry, UserState
 from indexer.errors import NotFound
 from indexer.streams.codec import event_fields
-from recsvc.problems import Problem
-from recsvc.schemas import Erased, UserOut
+from recsvc.pages import point_cursor, point_of
+from recsvc.problems import PARAMETER_REFUSED, Problem
+from recsvc.schemas import Erased, UserMap, UserOut, UsersPage, UsersParams
 from recsvc.state import Admin, Service, ServiceDep, json_response
 
 __all__ = ["router"]
@@ -26,10 +27,36 @@ router = APIRouter(prefix="/v1", tags=["users"])
 
 _PAGE = 500
 _INTERESTS = 5
+_UNKNOWN = "user {!r} was never seen"
 _UserId = Annotated[str, Path(pattern=ID_PATTERN, examples=["ada"])]
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "A user never seen."}
 }
+
+
+@router.get(
+    "/users",
+    summary="List users",
+    response_model=None,
+    responses={200: {"model": UsersPage}, **PARAMETER_REFUSED},
+)
+async def list_users(
+    params: Annotated[UsersParams, Query()], service: ServiceDep, key: Admin
+) -> Response:
+    """Return all users page by page, in an order that stays the same while users do things."""
+    states, following = await service.runtime.states.page(
+        key.tenant, params.limit, point_of(params.cursor)
+    )
+    listed = [
+        {
+            "user_id": state.user_id,
+            "version": state.version,
+            "event_count": state.event_count,
+            "last_event_at": max((entry.timestamp for entry in state.window), default=None),
+        }
+        for state in states
+    ]
+    return json_response({"users": listed, "next_cursor": point_cursor(following)})
 
 
 @router.get(
@@ -48,7 +75,7 @@ async def get_user(
     state = await _state(service, key.tenant, user_id)
     profile = await service.runtime.profiles.get(key.tenant, user_id)
     interests = await service.recommender.interests(state)
-    return json_response(_shown(state, profile, interests, vectors))
+    return json_response(_shown(service, state, profile, interests, vectors))
 
 
 @router.get(
@@ -63,10 +90,25 @@ async def export_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Resp
     profile = await service.runtime.profiles.get(key.tenant, user_id)
     interests = await service.recommender.interests(state)
     return StreamingResponse(
-        _export(service, key.tenant, state, _shown(state, profile, interests, vectors=True)),
+        _export(
+            service, key.tenant, state, _shown(service, state, profile, interests, vectors=True)
+        ),
         media_type="application/json",
         headers={"Content-Disposition": f'attachment; filename="user-{user_id}.json"'},
     )
+
+
+@router.get(
+    "/users/{user_id}/map",
+    summary="Where a user is on the map",
+    response_model=None,
+    responses={200: {"model": UserMap}, **_NOT_FOUND},
+)
+async def user_map(user_id: _UserId, service: ServiceDep, key: Admin) -> Response:
+    """Return the user's interests, taste, profile and newest events as places on `GET /v1/map`."""
+    state = await _state(service, key.tenant, user_id)
+    profile = await service.runtime.profiles.get(key.tenant, user_id)
+    return json_response(await service.explorer.maps.user(state, profile))
 
 
 @router.delete(
@@ -77,35 +119,44 @@ async def export_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Resp
 )
 async def erase_user(user_id: _UserId, service: ServiceDep, key: Admin) -> Response:
     """Erase the user's events, vectors, profile and cached answers, then look for them again."""
-    runtime = service.runtime
-    who = (key.tenant, user_id)
-    logged = await runtime.log.user_events(*who, after=-1, limit=1)
-    if not logged and await runtime.profiles.get(*who) is None:
-        await _state(service, *who)
-    erased = await runtime.erase_user(key.tenant, user_id)
-    left = await runtime.log.user_events(key.tenant, user_id, after=-1, limit=1)
-    state = await runtime.states.get(key.tenant, user_id)
-    profile = await runtime.profiles.get(key.tenant, user_id)
-    billed = await runtime.models.ledger.knows_user(key.tenant, user_id)
-    verified = not left and state is None and profile is None and not billed
+    if not await _is_known(service, key.tenant, user_id):
+        raise NotFound(_UNKNOWN.format(user_id))
+    erased = await service.runtime.erase_user(key.tenant, user_id)
+    verified = not await _is_known(service, key.tenant, user_id)
     return json_response({"user_id": user_id, "events": erased, "verified": verified})
+
+
+async def _is_known(service: Service, tenant: str, user_id: str) -> bool:
+    """Whether anything at all is held of a user: also what an erasure has left that failed."""
+    runtime = service.runtime
+    return (
+        bool(await runtime.log.user_events(tenant, user_id, after=-1, limit=1))
+        or await runtime.states.get(tenant, user_id) is not None
+        or await runtime.profiles.get(tenant, user_id) is not None
+        or await runtime.models.ledger.knows_user(tenant, user_id)
+        or await runtime.webhooks.knows_user(tenant, user_id)
+    )
 
 
 async def _state(service: Service, tenant: str, user_id: str) -> UserState:
     state = await service.runtime.states.get(tenant, user_id)
     if state is None:
-        raise NotFound(f"user {user_id!r} was never seen")
+        raise NotFound(_UNKNOWN.format(user_id))
     return state
 
 
 def _shown(
-    state: UserState, profile: Profile | None, interests: Sequence[Interest], vectors: bool
+    service: Service,
+    state: UserState,
+    profile: Profile | None,
+    interests: Sequence[Interest],
+    vectors: bool,
 ) -> dict[str, Any]:
     weights = profile.weights if profile is not None else {}
     shown: dict[str, Any] = {
         "user_id": state.user_id,
         "version": state.version,
-        "position": str(state.offset),
+        "position": service.runtime.position_of_user(state.tenant, state.user_id, state.offset),
         "event_count": state.event_count,
         "counts": state.counts,
         "waiting": len(state.waiting),

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
-from qdrant_client import models
+from qdrant_client import AsyncQdrantClient, models
 
 from indexer.domain.ids import point_id
 from indexer.ports import Hit, VectorStore
 from indexer.stores.edge import EdgeStore
-from indexer.stores.server import ServerStore
+from indexer.stores.server import Layout, ServerStore
 
 SERVER_URL = os.environ.get("RECSVC_TEST_QDRANT_URL", "")
-KINDS = ["edge", "local", "rest", *(["server"] if SERVER_URL else [])]
-"""``edge``: Qdrant Edge. ``local``: qdrant-client's local mode. ``rest``: the stand-in server.
-``server``: the Qdrant server that ``RECSVC_TEST_QDRANT_URL`` names."""
+KINDS = ["edge", "local", "rest", "grpc", *(["server"] if SERVER_URL else [])]
+"""``edge``: Qdrant Edge. ``local``: qdrant-client's local mode. ``rest``, ``grpc``: the stand-in
+server. ``server``: the Qdrant server that ``RECSVC_TEST_QDRANT_URL`` names."""
+SERVERS = [kind for kind in KINDS if kind not in ("edge", "local")]
 
 CONTENT = {"content": models.VectorParams(size=8, distance=models.Distance.COSINE)}
 UNSEARCHED = models.HnswConfigDiff(m=0)
@@ -29,29 +31,19 @@ HEAT = {"heat": models.VectorParams(size=1, distance=models.Distance.DOT)}
 NEAR = {"near": models.SparseVectorParams()}
 
 
-class Apart:
-    """A store whose collections are its own, on a server that others use too."""
+def port_of(kind: str, url: str) -> int:
+    """Return the port of a server on which a ``kind`` of it is spoken to."""
+    if kind == "grpc":
+        told = httpx.get(f"{url}/stand-in", trust_env=False).raise_for_status()
+        return int(told.json()["grpc_port"])
+    return httpx.URL(url).port or 6333
 
-    def __init__(self, store: VectorStore) -> None:
-        self._store = store
-        self._suffix = f"-{uuid.uuid4().hex[:12]}"
-        self._made: set[str] = set()
 
-    def __getattr__(self, call: str) -> Callable[..., Any]:
-        made = getattr(self._store, call)
-        if call in ("flush", "ping", "close"):
-            return made
-        return lambda name, *args, **kwargs: made(name + self._suffix, *args, **kwargs)
-
-    async def create_collection(self, name: str, *args: Any, **kwargs: Any) -> None:
-        self._made.add(name)
-        await self._store.create_collection(name + self._suffix, *args, **kwargs)
-
-    async def tidy(self) -> None:
-        """Delete what was made."""
-        for name in self._made:
-            if await self.collection_exists(name):
-                await self.delete_collection(name)
+def connected(kind: str, stand_in_url: str, prefix: str) -> ServerStore:
+    """Connect to a server of ``kind``, whose collections are apart by a prefix."""
+    url = SERVER_URL if kind == "server" else stand_in_url
+    port = port_of(kind, url) if kind == "grpc" else None
+    return ServerStore.connect([url], grpc_port=port, layout=Layout(prefix=prefix))
 
 
 @asynccontextmanager
@@ -62,23 +54,25 @@ async def opened(kind: str, folder: Path, stand_in_url: str) -> AsyncIterator[Ve
         yield store
         await store.close()
         return
-    url = stand_in_url if kind == "rest" else SERVER_URL
-    store = ServerStore.connect(url, None, None)
-    apart = Apart(store)
+    prefix = f"test-{uuid.uuid4().hex[:12]}-"
+    store = connected(kind, stand_in_url, prefix)
     try:
-        yield apart
+        yield store
     finally:
         await store.close()
-        async with _tidying(url, apart):
-            await apart.tidy()
+        await tidy(SERVER_URL if kind == "server" else stand_in_url, prefix)
 
 
-@asynccontextmanager
-async def _tidying(url: str, apart: Apart) -> AsyncIterator[None]:
-    """Give ``apart`` a connection of its own, as a test may have closed the first."""
-    apart._store = ServerStore.connect(url, None, None)
-    yield
-    await apart._store.close()
+async def tidy(url: str, prefix: str) -> None:
+    """Delete all collections of a prefix; their aliases go with them."""
+    # Without certificates, as reading them takes longer than most tests.
+    client = AsyncQdrantClient(url=url, check_compatibility=False, trust_env=False, verify=False)
+    try:
+        for one in (await client.get_collections()).collections:
+            if one.name.startswith(prefix):
+                await client.delete_collection(one.name)
+    finally:
+        await client.close()
 
 
 def exactly(kind: str) -> models.SearchParams | None:

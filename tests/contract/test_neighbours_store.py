@@ -69,7 +69,7 @@ def walk(
     return [
         one
         for n, step in enumerate(steps)
-        for one in occurrences(steps[:n], step, weight, first + n, RULES)
+        for one in occurrences(steps[:n], step, weight, (0, first + n), RULES)
     ]
 
 
@@ -107,7 +107,7 @@ async def kept(store: VectorStore, item_ids: str = "abcdefghij") -> dict[str, An
     return {
         "hoods": {
             item_id: (
-                hood.offset,
+                hood.offsets,
                 hood.counts,
                 *(c.tolist() for c in (hood.dims, hood.total, hood.recent, hood.times)),
             )
@@ -244,7 +244,7 @@ async def test_a_neighbourhood_is_told_as_it_is_stored(neighbours: Neighbours) -
     hoods = await neighbours.hoods("t", ["b", "x"])
     assert list(hoods) == ["b"]
     hood = hoods["b"]
-    assert (hood.offset, hood.counts.total) == (4, 2.0)
+    assert (hood.offsets, hood.counts.total) == ({0: 4}, 2.0)
     times = dict(zip(hood.dims.tolist(), hood.times.tolist(), strict=True))
     assert times == {dimension("t", "a"): 2.0, dimension("t", "c"): 2.0}
 
@@ -269,7 +269,7 @@ async def test_a_crowd_is_how_much_was_taken_up_and_when_last(neighbours: Neighb
 async def test_more_items_than_fit_in_one_write_are_all_written(neighbours: Neighbours) -> None:
     trail = [Step(NOW_S + n, f"i{n}", 1.0) for n in range(100)]
     for n, step in enumerate(trail):
-        await neighbours.count("t", occurrences(trail[:n], step, 1.0, n, RULES))
+        await neighbours.count("t", occurrences(trail[:n], step, 1.0, (0, n), RULES))
     await neighbours.flush()
     assert len(await neighbours.popular("t", "heat", 200)) == 100
     assert len(await neighbours.hoods("t", [step.item_id for step in trail])) == 100
@@ -381,7 +381,7 @@ async def test_what_a_flush_could_not_write_is_written_by_the_next(
     counting = neighbours_of(faulty)  # type: ignore[arg-type]
     trail = [Step(NOW_S + n, f"i{n}", 1.0) for n in range(80)]
     for n, step in enumerate(trail):
-        await counting.count("t", occurrences(trail[:n], step, 1.0, n, RULES))
+        await counting.count("t", occurrences(trail[:n], step, 1.0, (0, n), RULES))
     faulty.failing = lambda n: n == 2
     with pytest.raises(StoreError):
         await counting.flush()
@@ -424,3 +424,69 @@ async def test_a_flush_without_news_writes_nothing(
     await counting.count("t", walk("ab"))
     await counting.flush()
     assert faulty.writes == writes
+
+
+# several processes
+
+
+async def test_one_who_has_lost_the_items_overwrites_no_counts(store: VectorStore) -> None:
+    await make(store)
+    old, new = (Neighbours(store, RULES, HALF_LIVES_S, guarded=True) for _ in range(2))
+    await old.take([0])
+    await old.count("t", walk("ab", first=1))
+    await new.take([0])
+    await new.count("t", walk("abab", first=1))
+    await new.flush()
+    await old.flush()
+    stored = await new.hoods("t", ["a", "b"])
+    assert {name: hood.counts.total for name, hood in stored.items()} == {"a": 2.0, "b": 2.0}
+
+
+async def test_who_takes_items_again_counts_on_from_what_others_stored(store: VectorStore) -> None:
+    await make(store)
+    one, other = (Neighbours(store, RULES, HALF_LIVES_S, guarded=True) for _ in range(2))
+    await one.take([0])
+    await one.count("t", walk("ab", first=1))
+    await one.release([0])
+    await other.take([0])
+    await other.count("t", walk("ab", first=10))
+    await other.release([0])
+    await one.take([0])
+    await one.count("t", walk("ab", first=20))
+    await one.flush()
+    assert (await one.hoods("t", ["b"]))["b"].counts.total == 3.0
+    assert (await one.crowd("t")).counted == 6.0
+
+
+async def test_what_could_not_be_written_on_release_is_forgotten(tmp_path: Path) -> None:
+    class Failing(EdgeStore):
+        fails = False
+
+        async def upsert_unless_older(self, *args: Any, **kwargs: Any) -> None:
+            if self.fails:
+                raise StoreError("away for a moment")
+            await super().upsert_unless_older(*args, **kwargs)
+
+    store = Failing(tmp_path / "qdrant")
+    await make(store)
+    neighbours = Neighbours(store, RULES, HALF_LIVES_S, guarded=True)
+    await neighbours.take([0])
+    await neighbours.count("t", walk("ab", first=1))
+    store.fails = True
+    with pytest.raises(StoreError):
+        await neighbours.release([0])
+    store.fails = False
+    await neighbours.take([0])
+    await neighbours.flush()
+    assert await neighbours.hoods("t", ["a", "b"]) == {}
+    await store.close()
+
+
+async def test_events_of_each_partition_are_told_apart(neighbours: Neighbours) -> None:
+    for partition in (0, 1):
+        for _ in range(2):  # delivered again
+            one = Occurrence("a", 7, NOW_S, 1.0, 1.0, (("b", 1.0),), partition)
+            await neighbours.count("t", [one])
+    await neighbours.flush()
+    (hood,) = (await neighbours.hoods("t", ["a"])).values()
+    assert (hood.counts.total, hood.offsets) == (2.0, {0: 7, 1: 7})

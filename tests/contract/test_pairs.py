@@ -17,9 +17,9 @@ from indexer.domain.trail import TRAIL_MAX
 from indexer.pairs import PairCounter
 from indexer.ports import EventRecord
 from indexer.stores.neighbours import Neighbours
-from indexer.stores.schema import prepare
+from indexer.stores.schema import LogIdentity, prepare
 from indexer.stores.server import ServerStore
-from indexer.streams.sqlite import SqliteLog
+from indexer.streams.sqlite.log import SqliteLog
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +72,7 @@ class Counting:
 
 async def counting(log: SqliteLog) -> Counting:
     store = ServerStore.local()
-    await prepare(store, dim=8, embedder="e")
+    await prepare(store, dim=8, embedder="e", log=LogIdentity("sqlite", 1))
     return Counting(log, store)
 
 
@@ -96,14 +96,14 @@ def click(n: int, item_id: str, user_id: str = "u", **fields: object) -> Event:
 
 async def appended(log: SqliteLog, events: Sequence[Event]) -> list[EventRecord]:
     await log.append(events)
-    return await log.read(0, 10_000)
+    return await log.read(0, 0, 10_000)
 
 
 def assert_same(one: dict[str, Neighbourhood], other: dict[str, Neighbourhood]) -> None:
     assert one.keys() == other.keys()
     for item_id, hood in one.items():
         twin = other[item_id]
-        assert (hood.offset, hood.counts) == (twin.offset, twin.counts), item_id
+        assert (hood.offsets, hood.counts) == (twin.offsets, twin.counts), item_id
         for column in ("dims", "total", "recent", "times"):
             assert np.array_equal(getattr(hood, column), getattr(twin, column)), item_id
 

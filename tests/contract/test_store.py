@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +33,7 @@ from qdrant_client import models
 from indexer.errors import StoreError
 from indexer.ports import VectorStore
 from indexer.stores.edge import EdgeStore
+from indexer.stores.server import ServerStore
 
 pytestmark = pytest.mark.anyio
 
@@ -289,6 +294,169 @@ async def test_deleting_an_unknown_point_changes_nothing(store: VectorStore) -> 
     await fill_shelf(store)
     await store.delete("items", [pid(99)])
     assert await store.count("items") == len(SHELF)
+
+
+# newer points
+
+
+def at(n: int, place: Any, **payload: Any) -> models.PointStruct:
+    """Make the n-th point as of a place in a log."""
+    return make_point(n, {"content": X}, offset=place, **payload)
+
+
+async def places(store: VectorStore) -> dict[int, Any]:
+    """Return the place of each point by its number."""
+    records, _ = await store.scroll("items")
+    payloads = [record.payload or {} for record in records]
+    return {payload["n"]: payload.get("offset") for payload in payloads}
+
+
+async def test_a_newer_or_equal_point_replaces_and_an_older_one_is_left_out(
+    store: VectorStore,
+) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert_unless_older("items", [at(1, 10, turn="first")], "offset")
+    await store.upsert_unless_older("items", [at(1, 10, turn="again")], "offset")
+    await store.upsert_unless_older("items", [at(1, 9, turn="late")], "offset")
+    (record,) = await store.retrieve("items", [pid(1)])
+    assert record.payload == {"n": 1, "offset": 10, "turn": "again"}
+    await store.upsert_unless_older("items", [at(1, 11)], "offset")
+    (record,) = await store.retrieve("items", [pid(1)])
+    assert record.payload == {"n": 1, "offset": 11}
+
+
+async def test_each_of_many_points_is_compared_with_its_own(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert("items", [at(n, 100 + n) for n in range(30)])
+    newer = [at(n, 100 + n + (n % 3) - 1) for n in range(30)]
+    absent = [at(n, 1) for n in range(30, 40)]
+    await store.upsert_unless_older("items", newer + absent, "offset")
+    expected = {n: 100 + n + (n % 3 == 2) for n in range(30)} | dict.fromkeys(range(30, 40), 1)
+    assert await places(store) == expected
+
+
+async def test_of_two_points_of_one_id_the_newer_is_written(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert_unless_older("items", [at(1, 7), at(1, 5)], "offset")
+    assert await places(store) == {1: 7}
+    await store.upsert_unless_older("items", [at(1, 8, turn="a"), at(1, 8, turn="b")], "offset")
+    (record,) = await store.retrieve("items", [pid(1)])
+    assert (record.payload or {})["turn"] == "b"
+
+
+async def test_a_stored_point_without_the_number_is_replaced(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert("items", [make_point(1, {"content": X})])
+    await store.upsert_unless_older("items", [at(1, 0)], "offset")
+    assert await places(store) == {1: 0}
+
+
+async def test_a_deleted_point_can_be_written_again_as_of_any_place(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    await store.upsert_unless_older("items", [at(1, 10)], "offset")
+    await store.delete("items", [pid(1)])
+    await store.upsert_unless_older("items", [at(1, 3)], "offset")
+    assert await places(store) == {1: 3}
+
+
+@pytest.mark.parametrize("place", [None, "7", True, [7]], ids=str)
+async def test_a_point_without_the_number_is_refused_with_all_others(
+    store: VectorStore, place: Any
+) -> None:
+    await store.create_collection("items", CONTENT)
+    with pytest.raises(StoreError, match="no number 'offset'"):
+        await store.upsert_unless_older("items", [at(1, 1), at(2, place)], "offset")
+    assert await store.count("items") == 0
+
+
+async def test_places_far_into_a_log_are_told_apart(store: VectorStore) -> None:
+    await store.create_collection("items", CONTENT)
+    far = 2**53 - 2
+    await store.upsert_unless_older("items", [at(1, far)], "offset")
+    await store.upsert_unless_older("items", [at(1, far - 1)], "offset")
+    assert await places(store) == {1: far}
+    await store.upsert_unless_older("items", [at(1, far + 1)], "offset")
+    assert await places(store) == {1: far + 1}
+
+
+async def test_writing_no_newer_points_changes_nothing(store: VectorStore) -> None:
+    await fill_shelf(store)
+    await store.upsert_unless_older("items", [], "offset")
+    assert await store.count("items") == len(SHELF)
+
+
+# rebuilding beside
+
+
+async def test_what_is_rebuilt_beside_is_seen_when_it_is_switched_to_and_not_before(
+    store: VectorStore,
+) -> None:
+    await fill_shelf(store)
+    other = await store.beside()
+    assert not await other.collection_exists("items")
+    await other.create_collection("items", CONTENT)
+    await other.create_payload_index("items", "category", KEYWORD)
+    await other.upsert("items", [make_point(9, {"content": X}, category="new")])
+    assert await store.count("items") == len(SHELF)
+    assert await store.payload_indexes("items") == {}
+    assert numbers(await other.query_points("items", X, using="content")) == [9]
+    await store.switch_to(other)
+    assert numbers(await store.query_points("items", X, using="content")) == [9]
+    assert await store.payload_indexes("items") == {"category": KEYWORD}
+    assert await store.vectors_of("items") == {"content": (8, models.Distance.COSINE)}
+    with pytest.raises(StoreError):
+        await other.count("items")
+
+
+async def test_a_store_can_be_rebuilt_again_and_again(store: VectorStore) -> None:
+    await fill_shelf(store)
+    for turn in range(3):
+        other = await store.beside()
+        assert not await other.collection_exists("items")
+        await other.create_collection("items", CONTENT)
+        await other.upsert("items", [make_point(turn, {"content": X})])
+        await store.switch_to(other)
+        found, _ = await store.scroll("items")
+        assert numbers(found) == [turn]
+    await store.delete_collection("items")
+    assert not await store.collection_exists("items")
+    await store.create_collection("items", CONTENT)
+    assert await store.count("items") == 0
+    await store.flush()
+
+
+async def test_what_an_ended_rebuild_left_is_there_for_the_next(store: VectorStore) -> None:
+    await fill_shelf(store)
+    other = await store.beside()
+    await other.create_collection("items", CONTENT)
+    await other.upsert("items", [make_point(9, {"content": X})])
+    await other.close()
+    assert await store.count("items") == len(SHELF)
+    again = await store.beside()
+    assert await again.collection_exists("items")
+    assert await again.count("items") == 1
+    await again.delete_collection("items")
+    assert not await again.collection_exists("items")
+    await again.close()
+    assert await store.count("items") == len(SHELF)
+
+
+async def test_a_store_switches_only_to_one_beside_it(store: VectorStore) -> None:
+    await fill_shelf(store)
+    stranger = ServerStore.local()
+    for other in (store, stranger):
+        with pytest.raises(StoreError, match="beside"):
+            await store.switch_to(other)
+    await stranger.close()
+    assert await store.count("items") == len(SHELF)
+
+
+async def test_loading_is_not_held_up_by_an_engine_that_keeps_up(store: VectorStore) -> None:
+    await fill_shelf(store)
+    began = time.monotonic()
+    for _ in range(10):
+        await store.pace("items")
+    assert time.monotonic() - began < 1.0
 
 
 # queries
@@ -775,6 +943,7 @@ CALLS = {
     "payload_indexes": lambda s: s.payload_indexes("items"),
     "create_payload_index": lambda s: s.create_payload_index("items", "tenant", KEYWORD),
     "upsert": lambda s: s.upsert("items", [make_point(1, {"content": X})]),
+    "upsert_unless_older": lambda s: s.upsert_unless_older("items", [at(1, 1)], "offset"),
     "delete": lambda s: s.delete("items", [pid(1)]),
     "retrieve": lambda s: s.retrieve("items", [pid(1)]),
     "query_points": lambda s: s.query_points("items", X, using="content"),
@@ -793,11 +962,12 @@ async def test_an_unknown_collection_raises_store_error(store: VectorStore, call
         await CALLS[call](store)
 
 
-@pytest.mark.parametrize("call", [*CALLS, "create_collection", "ping"])
+@pytest.mark.parametrize("call", [*CALLS, "create_collection", "beside", "ping"])
 async def test_use_after_close_raises_store_error(store: VectorStore, call: str) -> None:
     calls = {
         **CALLS,
         "create_collection": lambda s: s.create_collection("others", CONTENT),
+        "beside": lambda s: s.beside(),
         "ping": lambda s: s.ping(),
     }
     await store.create_collection("items", CONTENT)
@@ -931,6 +1101,53 @@ async def test_a_condition_that_edge_lacks_raises_store_error(tmp_path: Path) ->
     await store.close()
 
 
-async def _payload(store: VectorStore, n: int) -> dict[str, object]:
-    (record,) = await store.retrieve("items", [pid(n)])
-    return dict(record.payload or {})
+@pytest.mark.parametrize("step", range(5))
+async def test_a_switch_that_is_interrupted_leaves_the_old_or_the_new_whole(
+    tmp_path: Path, step: int
+) -> None:
+    """``step``: how many of a switch's renames and removals were done."""
+    folder, rebuilt, old = (tmp_path / f"qdrant{end}" for end in ("", ".next", ".old"))
+    for place, number in ((folder, 1), (rebuilt, 2)):
+        store = EdgeStore(place)
+        await store.create_collection("items", CONTENT)
+        await store.upsert("items", [make_point(number, {"content": X})])
+        await store.close()
+    if step >= 1:
+        os.rename(folder, old)
+    if step >= 2:
+        os.rename(rebuilt, folder)
+    if step >= 3:
+        next(old.rglob("recsvc.json")).unlink()
+    if step >= 4:
+        shutil.rmtree(old)
+    store = EdgeStore(folder)
+    found, _ = await store.scroll("items")
+    assert numbers(found) == [1 if step == 0 else 2]
+    assert not old.exists()
+    assert rebuilt.exists() == (step == 0)
+    await store.close()
+
+
+async def test_an_old_store_alone_is_put_back(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path / "qdrant.old")
+    await store.create_collection("items", CONTENT)
+    await store.close()
+    store = EdgeStore(tmp_path / "qdrant")
+    assert await store.collection_exists("items")
+    await store.close()
+
+
+async def test_a_switched_edge_store_has_everything_when_it_is_reopened(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path / "qdrant")
+    await fill_shelf(store)
+    other = await store.beside()
+    await other.create_collection("items", CONTENT)
+    await other.upsert("items", [make_point(9, {"content": X})])
+    await store.switch_to(other)
+    await store.upsert("items", [make_point(10, {"content": X})])
+    await store.close()
+    assert os.listdir(tmp_path) == ["qdrant"]
+    again = EdgeStore(tmp_path / "qdrant")
+    found, _ = await again.scroll("items")
+    assert sorted(numbers(found)) == [9, 10]
+    await again.close()

@@ -13,16 +13,16 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-READY_S = 15.0
+READY_S = 30.0
 STOP_S = 25.0
-RUN_S = 60.0
+RUN_S = 120.0
 DIM = 64
 _FOREIGN = ("RECSVC_", "HOLYSHEEP_", "OPENAI_")
 
@@ -65,22 +65,25 @@ def run(
 
 
 class Service:
-    """One `recsvc serve` at a time, on one data directory and one port."""
+    """One `recsvc serve` at a time, or another ``command`` that serves, on one data directory and
+    one port."""
 
-    def __init__(self, data_dir: Path, **settings: str) -> None:
-        self.data_dir, self.settings = data_dir, settings
+    def __init__(
+        self, data_dir: Path, *, command: Sequence[str] = ("recsvc", "serve"), **settings: str
+    ) -> None:
+        self.data_dir, self.settings, self.command = data_dir, settings, command
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=20.0, trust_env=False)
         self.process: subprocess.Popen[bytes] | None = None
-        self.log = data_dir.parent / "service.log"
+        self.log = data_dir.parent / f"service-{self.port}.log"
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process and wait for nothing."""
         assert self.process is None
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "recsvc", "serve", "--port", str(self.port)],
+                [sys.executable, "-m", *self.command, "--port", str(self.port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from processes import RUN_S, Service, environment, free_port, run
+import httpx
+from kafka_broker import running as running_broker
+from processes import RUN_S, Service, environment, free_port, run, wait_for
+from stand_in import stand_in
+from valkey_server import ValkeyServer
 
 from recsvc.sample import ITEMS
 
 README = Path(__file__).parents[2] / "README.md"
 SERVED_AT = "http://127.0.0.1:8000"
+MANY = "recsvc serve --role api"
+"""What the block has that is about several processes."""
+
+
+def blocks() -> list[str]:
+    """The shell blocks of the README, each command on one line."""
+    found = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
+    return [block.replace("\\\n", " ") for block in found]
 
 
 def shell_commands() -> list[str]:
-    """The curl and indexer commands of the README, each on one line."""
-    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    """The curl and indexer commands of the README that one process answers."""
+    lines = "\n".join(block for block in blocks() if MANY not in block).splitlines()
     return [line.strip() for line in lines if line.startswith(("curl", "indexer"))]
 
 
@@ -65,20 +78,87 @@ def test_each_command_of_the_readme_does_what_it_says(service: Service, tmp_path
     assert [item["item_id"] for item in filtered["items"]] == ["p1"]
 
 
-def test_the_demo_shows_a_list_change_and_ends_by_itself(data_dir: Path) -> None:
-    done = run("recsvc", "demo", "--no-serve", "--port", str(free_port()), data_dir=data_dir)
-    assert done.returncode == 0, done.stderr
-    assert "5,000 books" in done.stdout
-    assert done.stdout.count("ms from event to new list") == 5
-    assert "Ada's profile by now: likes" in done.stdout
+def test_the_readmes_processes_around_kafka_redis_and_qdrant_work_together(tmp_path: Path) -> None:
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        broker = stack.enter_context(running_broker())
+        valkey = ValkeyServer(tmp_path / "valkey").start()
+        stack.callback(valkey.stop)
+        qdrant = stack.enter_context(stand_in())
+        grpc = httpx.get(f"{qdrant}/stand-in", trust_env=False).json()["grpc_port"]
+        [block] = [block for block in blocks() if MANY in block]
+        for said, here in (
+            ("localhost:9092", broker.servers),
+            ("redis://localhost:6379/1", valkey.url),
+            ("http://localhost:6333", qdrant),
+            ("GRPC_PORT=6334", f"GRPC_PORT={grpc}"),
+            (MANY, f"exec {MANY} --port {port}"),
+        ):
+            assert said in block
+            block = block.replace(said, here)
+        stack.enter_context(shell(block, tmp_path))
+        client = stack.enter_context(
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0, trust_env=False)
+        )
+        wait_for(lambda: is_ready(client), 30.0)
+        assert client.post("/v1/items", content=f"[{first_item()}]").json()["stored"] == 1
+        one = {"user_id": "ada", "event_type": "click", "item_id": "p1"}
+        waiting = {"wait": "applied", "timeout_s": 20}
+        answer = client.post("/v1/events", json=one, params=waiting)
+        assert answer.status_code == 200, answer.text
+        assert client.get("/v1/users/ada/recommendations").json()["user_version"] == 1
 
 
-@pytest.mark.parametrize("role", ["all", "api"])
-def test_a_role_that_needs_more_than_one_process_is_refused(service: Service, role: str) -> None:
-    done = run(
-        *("recsvc", "serve", "--role", role, "--host", "192.0.2.1", "--port", str(service.port)),
-        data_dir=service.data_dir,
-    )
+@contextlib.contextmanager
+def shell(block: str, folder: Path) -> Iterator[None]:
+    """Run a block as a process group of its own, which is ended with it."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with (folder / "shell.log").open("wb") as log:
+        process = subprocess.Popen(
+            ["bash", "-c", block],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env={**environment(folder / "data"), "PATH": path},
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(RUN_S) == 0, (folder / "shell.log").read_text()
+        wait_for(lambda: not group_lives(process.pid), RUN_S)
+
+
+def group_lives(group: int) -> bool:
+    """Whether a process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def is_ready(client: httpx.Client) -> bool:
+    """Whether the API answers and is ready."""
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_an_api_without_a_log_that_others_fold_is_refused(service: Service) -> None:
+    command = ("recsvc", "serve", "--role", "api", "--port", str(service.port))
+    done = run(*command, data_dir=service.data_dir)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()[-1:]
+    assert "RECSVC_EVENT_LOG_URL" in line
+    assert "kafka://" in line
+
+
+def test_an_address_beyond_this_machine_without_keys_is_refused(service: Service) -> None:
+    command = ("recsvc", "serve", "--host", "192.0.2.1", "--port", str(service.port))
+    done = run(*command, data_dir=service.data_dir)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert ("--role api" in line) == (role == "api")
+    assert "RECSVC_API_KEYS_FILE" in line

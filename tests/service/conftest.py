@@ -1,18 +1,26 @@
-"""Shops to test against: one a engine that is shared, and new ones for tests that change much."""
+"""Shops to test against: one a set-up that is shared, and new ones for tests that change much.
+
+A set-up is a store and a log: everything embedded; Redis Streams, cache and notices, over local
+mode; Kafka, over a Qdrant server (a stand-in, or what ``RECSVC_TEST_QDRANT_URL`` names). A new shop
+joins a group of Kafka consumers in seconds, so that only the shared one is over Kafka.
+"""
 
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chat_provider import PROFILE_MODEL, SUMMARY_MODEL, ChatProvider
 from fake_provider import FakeProvider
-from shop import ENGINES, Shop, open_shop
+from shop import Shop, open_shop
 
+SERVER_URL = os.environ.get("RECSVC_TEST_QDRANT_URL", "")
 _FOREIGN = ("RECSVC_", "HOLYSHEEP_", "OPENAI_")
 
 
@@ -25,24 +33,46 @@ def _no_foreign_settings() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", params=ENGINES)
+def _settings(setup: str, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the settings of a set-up, in which nothing is yet."""
+    name = f"shop-{uuid.uuid4().hex[:10]}"
+    if setup == "edge":
+        return {"qdrant_url": "edge"}
+    shared = {"event_log_name": name, "event_log_partitions": 3, "event_log_session_s": 6.0}
+    if setup == "redis":
+        url = request.getfixturevalue("valkey_url")
+        return {"qdrant_url": "memory", "event_log_url": url, "cache_url": url, **shared}
+    qdrant = SERVER_URL or request.getfixturevalue("qdrant_url")
+    log = request.getfixturevalue("kafka_url")
+    return {"qdrant_url": qdrant, "qdrant_prefix": f"{name}-", "event_log_url": log, **shared}
+
+
+@pytest.fixture(scope="session", params=["edge", "redis", "kafka"])
 async def shop(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     _no_foreign_settings: None,
     anyio_backend: str,
 ) -> AsyncIterator[Shop]:
-    """A shop over each engine; tests take users of their own and leave its items alone."""
+    """A shop over each set-up; tests take users of their own and leave its items alone."""
     folder = tmp_path_factory.mktemp(request.param)
-    async with open_shop(folder, qdrant_url=request.param) as opened:
+    async with open_shop(folder, **_settings(request.param, request)) as opened:
         yield opened
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=["edge", "redis"])
 async def new_shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
-    """A shop over each engine that no other test has touched."""
-    async with open_shop(tmp_path / "shop", qdrant_url=request.param) as opened:
+    """A shop that no other test has touched."""
+    async with open_shop(tmp_path / "shop", **_settings(request.param, request)) as opened:
         yield opened
+
+
+@pytest.fixture(params=["edge", "redis"])
+def open_with(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[..., AbstractAsyncContextManager[Shop]]:
+    """Open a shop with settings of the test's."""
+    return partial(open_shop, tmp_path / "shop", **_settings(request.param, request))
 
 
 @pytest.fixture
@@ -52,7 +82,7 @@ async def provider() -> AsyncIterator[FakeProvider]:
         yield running
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=["edge", "redis"])
 def open_over_provider(
     request: pytest.FixtureRequest, tmp_path: Path, provider: FakeProvider
 ) -> Callable[..., AbstractAsyncContextManager[Shop]]:
@@ -60,7 +90,7 @@ def open_over_provider(
     return partial(
         open_shop,
         tmp_path / "shop",
-        qdrant_url=request.param,
+        **_settings(request.param, request),
         provider_base_url=provider.url,
         provider_max_retries=0,
         provider_timeout_s=2.0,

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from indexer.runtime import Runtime, open_runtime
 from indexer.settings import load_settings
 from recsvc.app import create_app
 from recsvc.security import Keyring
 
-ENGINES = ("edge", "memory")
 DIM = 256
 PATIENCE_S = 15.0
 PROBLEM = "application/problem+json"
@@ -72,8 +72,8 @@ def event(user_id: str, item_id: str, event_type: str = "click", **more: Any) ->
 class Shop:
     """The application and what tests ask of it."""
 
-    def __init__(self, client: httpx.AsyncClient, runtime: Runtime) -> None:
-        self.client, self.runtime = client, runtime
+    def __init__(self, client: httpx.AsyncClient, runtime: Runtime, app: FastAPI) -> None:
+        self.client, self.runtime, self.app = client, runtime, app
 
     async def send(self, *events: dict[str, Any]) -> dict[str, Any]:
         """Send events and wait until they are folded."""
@@ -106,6 +106,14 @@ class Shop:
         answer = await self.client.post("/v1/items", json=list(items))
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    async def counted(self) -> None:
+        """Wait until what events taught about items is counted."""
+
+        async def done() -> bool:
+            return await self.runtime.feed.lag("pairs") == 0
+
+        await until(done)
 
     async def stored_events(self) -> int:
         """Count the events that the log holds."""
@@ -170,20 +178,26 @@ async def open_shop(
 ) -> AsyncIterator[Shop]:
     """Open the application over ``folder``, with the catalogue unless ``items`` is False."""
     given = {"offline_embedder": "hashed", "embedding_dim": DIM, **settings}
-    async with (
-        open_runtime(load_settings(data_dir=folder, _env_file=None, **given)) as runtime,
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(
-                create_app(runtime, Keyring(keys)), raise_app_exceptions=False
-            ),
-            base_url="http://shop",
-        ) as client,
-    ):
-        shop = Shop(client, runtime)
-        if items:
-            result = await shop.put(*catalogue())
-            assert result["stored"] == len(ITEMS), result
-        yield shop
+    async with open_runtime(load_settings(data_dir=folder, _env_file=None, **given)) as runtime:
+        app = create_app(runtime, Keyring(keys))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            yield await _filled(Shop(client, runtime, app), items=items)
+
+
+async def _filled(shop: Shop, *, items: bool) -> Shop:
+    await until(lambda: _follows(shop))
+    if items:
+        result = await shop.put(*catalogue())
+        assert result["stored"] == len(ITEMS), result
+    return shop
+
+
+async def _follows(shop: Shop) -> bool:
+    return len(shop.runtime.feed.owned) == shop.runtime.log.partitions
 
 
 def chunks(body: bytes, size: int) -> Iterator[bytes]:

@@ -12,11 +12,12 @@ from shop import DIM, Shop, fresh
 from indexer.domain.events import Event
 from indexer.domain.neighbours import NeighbourRules, Occurrence
 from indexer.errors import StoreError
+from indexer.ports import Erasure
 from indexer.settings import DAY_S
 from indexer.stores.neighbours import Neighbours
-from indexer.stores.schema import prepare
+from indexer.stores.schema import LogIdentity, prepare
 from indexer.stores.server import ServerStore
-from indexer.streams.sqlite import SqliteLog
+from indexer.streams.sqlite.log import SqliteLog
 
 pytestmark = pytest.mark.anyio
 
@@ -92,8 +93,9 @@ async def test_an_event_that_follows_an_erasure_is_read(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         time.sleep(0.1)  # noqa: ASYNC251 - a busy loop: both are committed before either is told
     erased, accepted = await asyncio.gather(*jobs)
-    assert erased == 1
-    assert [record.offset for record in await log.read(0, 10)] == [accepted.offset]
+    assert erased == Erasure(1, {})
+    assert {0: (await log.read(0, 0, 10))[0].offset} == accepted.position
+    assert len(await log.read(0, 0, 10)) == 1
     await log.close()
 
 
@@ -110,8 +112,8 @@ class _FailsOnce(ServerStore):
 
 
 async def test_popularity_survives_a_read_that_fails() -> None:
-    store = _FailsOnce(ServerStore.local()._client, local=True)
-    await prepare(store, dim=DIM, embedder="e")
+    store = _FailsOnce.local()
+    await prepare(store, dim=DIM, embedder="e", log=LogIdentity("sqlite", 1))
     first = Neighbours(store, NeighbourRules(DAY_S), {"heat": DAY_S})
     await first.count("default", [Occurrence("p1", 1, 1_700_000_000.0, 1.0, 100.0, ())])
     await first.flush()

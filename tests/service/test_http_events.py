@@ -174,7 +174,7 @@ async def test_an_event_that_was_waited_for_is_in_the_next_answer(shop: Shop) ->
     user = fresh()
     for category in ("garden", "sport", "novels"):
         await shop.send(event(user, f"{category}-03", "purchase"))
-        answer = await shop.recommend(user, explain=True)
+        answer = await shop.recommend(user, explain=True, limit=50)
         reasons = [reason for item in answer["items"] for reason in item["reasons"]]
         assert f"{category}-03" in {reason.get("item_id") for reason in reasons}
 
@@ -428,7 +428,7 @@ async def test_a_malformed_parameter_is_refused_and_nothing_stored(
 
 
 async def test_a_wrong_method_and_an_unknown_path_are_problems_too(shop: Shop) -> None:
-    wrong = await shop.client.get("/v1/events")
+    wrong = await shop.client.put("/v1/events")
     assert wrong.status_code == 405
     assert wrong.headers["content-type"] == PROBLEM
     refused(await shop.client.get("/v1/nothing"), 404)

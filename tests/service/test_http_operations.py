@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from shop import ITEMS, Shop, event, fresh
+from shop import ITEMS, Shop, event, fresh, until
 
 pytestmark = pytest.mark.anyio
 
@@ -16,6 +16,7 @@ async def test_stats_count_what_happened(new_shop: Shop) -> None:
     await new_shop.send(sent)
     await new_shop.client.post("/v1/events", json={"user_id": user})
     await new_shop.recommend(user)
+    await until(lambda: _nothing_waits(new_shop))
     stats = (await new_shop.client.get("/v1/stats")).json()
     assert stats["totals"] == {
         "events": 1,
@@ -26,12 +27,23 @@ async def test_stats_count_what_happened(new_shop: Shop) -> None:
     }
     assert stats["events"] == {"accepted": 1, "duplicate": 1, "refused": 1, "folded": 1}
     assert stats["success_rate"] == 1.0
-    assert stats["queue_depth"] == 0
     assert stats["uptime_s"] > 0
+    assert stats["instance"] == new_shop.runtime.telemetry.instance
     for step in ("append", "fold", "upsert", "invalidate", "pipeline", "freshness", "recommend"):
         numbers = stats["steps"][step]
         assert numbers["count"] >= 1
         assert 0 <= numbers["p50"] <= numbers["p95"] <= numbers["p99"]
+
+
+async def test_stats_tell_processes_apart(shop: Shop, new_shop: Shop) -> None:
+    told = [
+        (await one.client.get("/v1/stats")).json()["instance"] for one in (shop, new_shop, shop)
+    ]
+    assert told[0] == told[2] != told[1]
+
+
+async def _nothing_waits(shop: Shop) -> bool:
+    return (await shop.client.get("/v1/stats")).json()["queue_depth"] == 0
 
 
 async def test_a_live_service_is_healthy_and_ready(shop: Shop) -> None:

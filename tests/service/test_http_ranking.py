@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from shop import ENGINES, ITEMS, Shop, event, fresh, open_shop, until
+from shop import ITEMS, Shop, event, fresh, until
+
+from indexer.apply import LEARNED_FROM
+from indexer.domain.ids import DEFAULT_TENANT
+from indexer.domain.position import partition_of
 
 pytestmark = pytest.mark.anyio
 
 Opener = Callable[..., AbstractAsyncContextManager[Shop]]
-
-
-@pytest.fixture(params=ENGINES)
-def open_with(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Open a shop over each engine with settings of the test's."""
-    return partial(open_shop, tmp_path / "shop", qdrant_url=request.param)
 
 
 def names(answer: dict[str, Any]) -> list[str]:
@@ -252,9 +250,15 @@ async def test_the_neighbours_failing_leaves_a_list_that_says_so(
 
 
 async def test_stats_tell_what_the_ranking_has_learned(new_shop: Shop) -> None:
+    partitions = new_shop.runtime.log.partitions
+    walker = next(
+        user
+        for user in (f"walker-{n}" for n in itertools.count())
+        if partition_of(DEFAULT_TENANT, user, partitions) == LEARNED_FROM
+    )
     for n in range(40):
-        await new_shop.send(event("walker", f"garden-{n % 15:02d}", "click"))
-        await new_shop.send(event("walker", f"sport-{n % 15:02d}", "click"))
+        await new_shop.send(event(walker, f"garden-{n % 15:02d}", "click"))
+        await new_shop.send(event(walker, f"sport-{n % 15:02d}", "click"))
     stats: httpx.Response = await new_shop.client.get("/v1/stats")
     ranking = stats.json()["ranking"]
     assert set(ranking["weights"]["on-few"]) >= {"sequence", "content"}

@@ -22,6 +22,8 @@ from shop import (
     until,
 )
 
+from indexer.domain.position import read_position, show_position
+
 pytestmark = pytest.mark.anyio
 
 _YEAR_S = 365 * 86_400.0
@@ -74,7 +76,8 @@ async def test_a_user_gets_more_of_what_they_touched(shop: Shop, category: str) 
     answer = await shop.recommend(user, limit=8)
     assert answer["strategy"] == "personal"
     assert answer["user_version"] == 2
-    assert set(categories(answer)) == {category}
+    # The other places may go to what the users of other tests took up together.
+    assert categories(answer).count(category) >= 6
     scores = [item["score"] for item in answer["items"]]
     assert scores == sorted(scores, reverse=True)
 
@@ -270,6 +273,7 @@ def _names(items: list[dict[str, Any]]) -> list[str]:
 async def test_pages_are_disjoint_and_together_the_whole_list(shop: Shop, diversity: float) -> None:
     user = fresh()
     await shop.send(event(user, "garden-01"), event(user, "sport-01"))
+    await shop.counted()
     params = {"diversity": diversity, "limit": 7}
     pages = await _pages(
         lambda cursor: shop.recommend(user, **params, **({"cursor": cursor} if cursor else {}))
@@ -479,7 +483,9 @@ async def test_after_a_position_the_answer_reflects_the_event(shop: Shop) -> Non
         sent = await shop.client.post("/v1/events", json=event(user, f"sport-{n:02d}", "view"))
         answer = await shop.recommend(user, after=sent.json()["position"], limit=100)
         assert answer["user_version"] == n + 1
-        assert int(answer["position"]) >= int(sent.json()["position"])
+        (told,) = read_position(answer["position"]).items()
+        (wanted,) = read_position(sent.json()["position"]).items()
+        assert told >= wanted
         assert f"sport-{n:02d}" not in ids(answer)
 
 
@@ -493,7 +499,8 @@ async def test_an_answers_position_can_be_waited_for(shop: Shop) -> None:
 
 async def test_a_position_beyond_the_end_of_the_log_is_409(shop: Shop) -> None:
     sent = await shop.send(event(fresh(), "sport-01"))
-    beyond = str(int(sent["position"]) + 1_000_000)
+    ((partition, offset),) = read_position(sent["position"]).items()
+    beyond = show_position({partition: offset + 2**40})
     answer = await shop.client.get(f"/v1/users/{fresh()}/recommendations", params={"after": beyond})
     refused(answer, 409)
 

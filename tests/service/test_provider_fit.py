@@ -35,7 +35,7 @@ async def test_a_provider_that_is_away_does_not_stop_the_start(
     settings = load_settings(data_dir=tmp_path / "data", provider_base_url=provider.url)
     async with open_runtime(settings) as runtime:
         transport = httpx.ASGITransport(app=create_app(runtime, Keyring(None)))
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             ready = await client.get("/readyz")
     assert ready.status_code == 200
     assert "ProviderUnavailable" in ready.json()["parts"]["embedder"]

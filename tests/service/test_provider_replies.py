@@ -175,7 +175,9 @@ async def test_a_text_that_is_too_long_by_far_is_given_up(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "unknown", [{"dimensions"}, {"encoding_format"}, {"dimensions", "encoding_format"}], ids=str
+    "unknown",
+    [{"dimensions"}, {"encoding_format"}, {"dimensions", "encoding_format"}],
+    ids=["dimensions", "encoding", "both"],
 )
 async def test_fields_that_the_endpoint_does_not_know_are_left_out_from_then_on(
     tmp_path: Path, unknown: set[str]

@@ -1,230 +1,306 @@
 """A stand-in for a Qdrant server, for tests on machines that have none.
 
-It speaks the part of Qdrant's REST protocol that `indexer.stores.server` uses, so that the real
-client, its serialisation and its errors are exercised over a real socket. It is not Qdrant: what
-answers is qdrant-client's own local mode, which searches exactly, ignores search parameters and
-payload indexes, keeps everything in memory and is slow beyond a few thousand points. Payload
-indexes are remembered here only to be shown. Passing against it says that the calls are well
-formed and mean what they should, and nothing of a server's speed, durability or recall.
+It speaks the part of Qdrant's REST and gRPC protocols that `indexer.stores.server` uses, so that
+the real client, its serialisation and its errors are exercised over a real socket. It is not
+Qdrant: one process, one thread, Qdrant Edge as the engine (see `qdrant_collections`), a temporary
+folder that is gone at the end. Passing against it says that the calls are well formed and mean
+what they should, and nothing of a server's speed, durability, cluster or recall.
 
-    python tests/standins/qdrant_server.py --port 6333
+    python tests/standins/qdrant_server.py --port 6333 --grpc-port 6334
 
 listens on the loopback address only; port 0 chooses a free one. The address is printed on the
-first line of the output.
+first line of the output; ``GET /stand-in`` tells the port of gRPC.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import signal
 import socket
-import warnings
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import orjson
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.encoders import jsonable_encoder
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from qdrant_client import QdrantClient, models
+from pydantic import TypeAdapter, ValidationError
+from qdrant_client import models
+from qdrant_collections import Collections, Refused, named_vectors, refused, vector_of
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from indexer.errors import StoreError
 
 HOST = "127.0.0.1"
+VERSION = "1.18.2"
+TITLE = "stand-in for a Qdrant server"
+
+_ROOM = 4 * 2**30
+_DONE = {"operation_id": 0, "status": "completed"}
+_ACTIONS: TypeAdapter[list[Any]] = TypeAdapter(list[models.AliasOperations])
+_SCHEMA: TypeAdapter[Any] = TypeAdapter(models.PayloadFieldSchema)
+
+Json = dict[str, Any]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Refused(Exception):
-    """The server would answer ``status`` with ``reason``."""
+class Rest:
+    """The REST calls. Bodies are read by hand: to check 32 vectors would take longer than to
+    store them.
+    """
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
+    def __init__(self, held: Collections) -> None:
+        self._held = held
 
+    def routes(self) -> list[Route]:
+        """List the calls; earlier ones go first."""
+        one, points = "/collections/{name}", "/collections/{name}/points"
+        calls: list[tuple[str, str, Callable[[str, Json], Any]]] = [
+            ("GET", "/collections", self.names),
+            ("POST", "/collections/aliases", self.change_aliases),
+            ("GET", "/aliases", self.aliases),
+            ("PUT", points, self.upsert),
+            ("POST", points, self.retrieve),
+            ("POST", f"{points}/batch", self.batch),
+            ("POST", f"{points}/delete", self.delete_points),
+            ("POST", f"{points}/query", self.query),
+            ("POST", f"{points}/scroll", self.scroll),
+            ("POST", f"{points}/count", self.count),
+            ("GET", f"{one}/exists", self.exists),
+            ("GET", f"{one}/aliases", self.aliases),
+            ("PUT", f"{one}/index", self.index),
+            ("GET", one, self.info),
+            ("PUT", one, self.create),
+            ("DELETE", one, self.delete),
+        ]
+        return [Route(path, _answering(call), methods=[method]) for method, path, call in calls]
 
-class Collections:
-    """The collections of local mode, and the payload indexes that it does not keep."""
+    async def names(self, _name: str, _body: Json) -> Any:
+        return {"collections": [{"name": name} for name in self._held.names()]}
 
-    def __init__(self) -> None:
-        self._client = QdrantClient(location=":memory:")
-        self._indexes: dict[str, dict[str, models.PayloadSchemaType]] = {}
+    async def exists(self, name: str, _body: Json) -> Any:
+        return {"exists": self._held.exists(name)}
 
-    def names(self) -> list[str]:
-        return list(self._indexes)
+    async def info(self, name: str, _body: Json) -> Any:
+        return (await self._held.info(name)).model_dump(mode="json", exclude_none=True)
 
-    def exists(self, name: str) -> bool:
-        return name in self._indexes
+    async def create(self, name: str, body: Json) -> Any:
+        return await self._held.create(name, models.CreateCollection.model_validate(body))
 
-    def create(self, name: str, wanted: models.CreateCollection) -> bool:
-        if self.exists(name):
-            raise Refused(409, f"Wrong input: Collection `{name}` already exists!")
-        self._client.create_collection(
-            name, wanted.vectors, sparse_vectors_config=wanted.sparse_vectors
+    async def delete(self, name: str, _body: Json) -> Any:
+        return await self._held.delete(name)
+
+    async def change_aliases(self, _name: str, body: Json) -> Any:
+        return self._held.change_aliases(_ACTIONS.validate_python(body["actions"]))
+
+    async def aliases(self, name: str, _body: Json) -> Any:
+        found = self._held.list_aliases(name or None)
+        return {"aliases": [one.model_dump() for one in found]}
+
+    async def index(self, name: str, body: Json) -> Any:
+        schema = _SCHEMA.validate_python(body["field_schema"])
+        await self._held.index(name, body["field_name"], schema)
+        return _DONE
+
+    async def upsert(self, name: str, body: Json) -> Any:
+        points = [
+            models.PointStruct.model_construct(
+                id=point["id"], vector=named_vectors(point["vector"]), payload=point.get("payload")
+            )
+            for point in body["points"]
+        ]
+        await self._held.upsert(name, points, _filter(body.get("update_filter")))
+        return _DONE
+
+    async def delete_points(self, name: str, body: Json) -> Any:
+        await self._held.delete_points(name, body["points"])
+        return _DONE
+
+    async def batch(self, name: str, body: Json) -> Any:
+        calls = {"upsert": self.upsert, "delete": self.delete_points}
+        for operation in body["operations"]:
+            ((kind, inner),) = operation.items()
+            await calls[kind](name, inner)
+        return [_DONE] * len(body["operations"])
+
+    async def retrieve(self, name: str, body: Json) -> Any:
+        found = await self._held.store.retrieve(
+            self._held.own_name(name),
+            body["ids"],
+            with_payload=_selected(body, "with_payload", True),
+            with_vectors=_selected(body, "with_vector", False),
         )
-        self._indexes[name] = {}
-        return True
+        return [_record(record) for record in found]
 
-    def delete(self, name: str) -> bool:
-        known = self._indexes.pop(name, None) is not None
-        return known and self._client.delete_collection(name)
-
-    def info(self, name: str) -> models.CollectionInfo:
-        info = self.of(name).get_collection(name)
-        schema = {
-            key: models.PayloadIndexInfo(data_type=kind, points=self._points_with(name, key))
-            for key, kind in self._indexes[name].items()
+    async def query(self, name: str, body: Json) -> Any:
+        hits = await self._held.query(
+            name,
+            _query(body.get("query")),
+            using=body.get("using"),
+            prefetch=_prefetch(body.get("prefetch")),
+            query_filter=_filter(body.get("filter")),
+            search_params=models.SearchParams(**(body.get("params") or {})),
+            limit=body.get("limit", 10),
+            offset=body.get("offset") or 0,
+            with_payload=_selected(body, "with_payload", False),
+        )
+        return {
+            "points": [
+                {"id": hit.id, "version": 0, "score": hit.score, "payload": hit.payload}
+                for hit in hits
+            ]
         }
-        return info.model_copy(update={"payload_schema": schema})
 
-    def index(self, name: str, wanted: models.CreateFieldIndex) -> models.UpdateResult:
-        self.of(name)
-        kind = wanted.field_schema
-        if not isinstance(kind, models.PayloadSchemaType):  # the long form: an object with a type
-            kind = models.PayloadSchemaType(kind.type)
-        self._indexes[name][wanted.field_name] = kind
-        return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
-
-    def of(self, name: str) -> QdrantClient:
-        """Return the client to ask about a collection that exists."""
-        if not self.exists(name):
-            raise Refused(404, f"Not found: Collection `{name}` doesn't exist!")
-        return self._client
-
-    def _points_with(self, name: str, key: str) -> int:
-        empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
-        return self._client.count(name, models.Filter(must_not=[empty])).count
-
-
-def build_app() -> FastAPI:
-    """Make the app; its collections live as long as it does."""
-    app, held = FastAPI(title="Qdrant stand-in"), Collections()
-    app.exception_handler(Refused)(_refused)
-    app.exception_handler(RequestValidationError)(_malformed)
-    app.exception_handler(ValueError)(_wrong)
-    app.exception_handler(KeyError)(_missing_point)
-    _add_collection_calls(app, held)
-    _add_writes(app, held)
-    _add_reads(app, held)
-    return app
-
-
-def _add_collection_calls(app: FastAPI, held: Collections) -> None:
-    @app.get("/")
-    async def version() -> Any:
-        return {"title": "qdrant stand-in", "version": "0.0.0"}
-
-    @app.get("/readyz")
-    async def ready() -> Any:
-        return "all shards are ready"
-
-    @app.get("/collections")
-    async def names() -> Any:
-        return _ok({"collections": [{"name": name} for name in held.names()]})
-
-    @app.get("/collections/{name}/exists")
-    async def exists(name: str) -> Any:
-        return _ok({"exists": held.exists(name)})
-
-    @app.get("/collections/{name}")
-    async def info(name: str) -> Any:
-        return _ok(held.info(name))
-
-    @app.put("/collections/{name}")
-    async def create(name: str, body: models.CreateCollection) -> Any:
-        return _ok(held.create(name, body))
-
-    @app.delete("/collections/{name}")
-    async def drop(name: str) -> Any:
-        return _ok(held.delete(name))
-
-    @app.put("/collections/{name}/index")
-    async def index(name: str, body: models.CreateFieldIndex) -> Any:
-        return _ok(held.index(name, body))
-
-
-def _add_writes(app: FastAPI, held: Collections) -> None:
-    @app.put("/collections/{name}/points")
-    async def upsert(name: str, body: models.PointsList) -> Any:
-        return _ok(held.of(name).upsert(name, body.points))
-
-    @app.post("/collections/{name}/points/delete")
-    async def delete(name: str, body: models.PointIdsList | models.FilterSelector) -> Any:
-        return _ok(held.of(name).delete(name, body))
-
-
-def _add_reads(app: FastAPI, held: Collections) -> None:
-    @app.post("/collections/{name}/points")
-    async def retrieve(name: str, body: models.PointRequest) -> Any:
-        payload, vectors = _selected(body.with_payload, True), _selected(body.with_vector, False)
-        return _ok(held.of(name).retrieve(name, body.ids, payload, vectors))
-
-    @app.post("/collections/{name}/points/query")
-    async def query(name: str, body: models.QueryRequest) -> Any:
-        found = held.of(name).query_points(
-            name,
-            body.query,
-            using=body.using,
-            prefetch=body.prefetch,
-            query_filter=body.filter,
-            limit=10 if body.limit is None else body.limit,
-            offset=body.offset,
-            with_payload=_selected(body.with_payload, False),
-            with_vectors=_selected(body.with_vector, False),
-            score_threshold=body.score_threshold,
+    async def scroll(self, name: str, body: Json) -> Any:
+        found, following = await self._held.store.scroll(
+            self._held.own_name(name),
+            _filter(body.get("filter")),
+            limit=body.get("limit", 10),
+            offset=body.get("offset"),
+            with_payload=_selected(body, "with_payload", True),
+            with_vectors=_selected(body, "with_vector", False),
         )
-        return _ok(found)
+        return {"points": [_record(record) for record in found], "next_page_offset": following}
 
-    @app.post("/collections/{name}/points/scroll")
-    async def scroll(name: str, body: models.ScrollRequest) -> Any:
-        points, following = held.of(name).scroll(
-            name,
-            body.filter,
-            limit=10 if body.limit is None else body.limit,
-            offset=body.offset,
-            with_payload=_selected(body.with_payload, True),
-            with_vectors=_selected(body.with_vector, False),
+    async def count(self, name: str, body: Json) -> Any:
+        own = self._held.own_name(name)
+        return {"count": await self._held.store.count(own, _filter(body.get("filter")))}
+
+
+def build_app(held: Collections, grpc_port: int | None) -> Starlette:
+    """Make the app, and with ``grpc_port`` have gRPC served beside it; 0 chooses a free port."""
+    told: Json = {"grpc_port": None}
+
+    async def version(_request: Request) -> Response:
+        return _json({"title": TITLE, "version": VERSION})
+
+    async def ready(_request: Request) -> Response:
+        return Response("all shards are ready")
+
+    async def about(_request: Request) -> Response:
+        return _json(told)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        if grpc_port is None:
+            yield
+            return
+        from qdrant_grpc import serving
+
+        async with serving(held, f"{HOST}:{grpc_port}", TITLE, VERSION) as port:
+            told["grpc_port"] = port
+            yield
+
+    plain = [Route("/", version), Route("/readyz", ready), Route("/stand-in", about)]
+    return Starlette(routes=plain + Rest(held).routes(), lifespan=lifespan)
+
+
+def _answering(call: Callable[[str, Json], Any]) -> Handler:
+    """Make a call of the REST interface answer as a server does."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            sent = await request.body()
+            result = await call(request.path_params.get("name", ""), orjson.loads(sent or b"{}"))
+        except Refused as exc:
+            return _error(exc)
+        except StoreError as exc:
+            return _error(refused(exc))
+        except (ValidationError, KeyError, TypeError, ValueError) as exc:
+            return _error(Refused(400, f"Format error in JSON body: {exc}"))
+        return _json({"result": result, "status": "ok", "time": 0.0})
+
+    return answer
+
+
+def _error(exc: Refused) -> Response:
+    return _json({"status": {"error": exc.reason}, "time": 0.0}, exc.status)
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _filter(source: Json | None) -> models.Filter | None:
+    return None if source is None else models.Filter.model_validate(source)
+
+
+def _query(source: Any) -> Any:
+    if not isinstance(source, dict):
+        return source
+    if "nearest" in source:
+        mmr = source.get("mmr")
+        return models.NearestQuery.model_construct(
+            nearest=vector_of(source["nearest"]), mmr=None if mmr is None else models.Mmr(**mmr)
         )
-        return _ok({"points": points, "next_page_offset": following})
-
-    @app.post("/collections/{name}/points/count")
-    async def count(name: str, body: models.CountRequest) -> Any:
-        return _ok(held.of(name).count(name, body.filter, exact=body.exact is not False))
+    if "fusion" in source:
+        return models.FusionQuery(**source)
+    return vector_of(source)
 
 
-def _selected(wanted: Any, default: bool) -> Any:
+def _prefetch(source: Any) -> Any:
+    if not source:
+        return None
+    return [
+        models.Prefetch.model_construct(
+            query=_query(one.get("query")),
+            using=one.get("using"),
+            limit=one.get("limit"),
+            filter=_filter(one.get("filter")),
+            prefetch=_prefetch(one.get("prefetch")),
+        )
+        for one in (source if isinstance(source, list) else [source])
+    ]
+
+
+def _selected(body: Json, name: str, default: bool) -> Any:
+    wanted = body.get(name)
     return default if wanted is None else wanted
 
 
-def _ok(result: Any) -> JSONResponse:
-    content = {"result": jsonable_encoder(result), "status": "ok", "time": 0.0}
-    return JSONResponse(content)
+def _record(record: models.Record) -> Json:
+    vectors = record.vector
+    shown: Any = {}
+    if isinstance(vectors, dict):
+        shown = {name: _vector(vector) for name, vector in vectors.items()}
+    return {"id": record.id, "payload": record.payload, "vector": shown}
 
 
-def _error(status: int, reason: str) -> JSONResponse:
-    return JSONResponse({"status": {"error": reason}, "time": 0.0}, status)
+def _vector(vector: Any) -> Any:
+    if isinstance(vector, list):
+        return vector
+    return {"indices": list(vector.indices), "values": list(vector.values)}
 
 
-async def _refused(_request: Request, exc: Refused) -> JSONResponse:
-    return _error(exc.status, exc.reason)
-
-
-async def _malformed(_request: Request, exc: RequestValidationError) -> JSONResponse:
-    return _error(400, f"Format error in JSON body: {exc.errors()}")
-
-
-async def _wrong(_request: Request, exc: ValueError) -> JSONResponse:
-    return _error(400, f"Wrong input: {exc}")
-
-
-async def _missing_point(_request: Request, exc: KeyError) -> JSONResponse:
-    return _error(404, f"Not found: No point with id {exc}")
+def _memory() -> str | None:
+    """Return a folder in memory if there is room, as nothing is to be kept."""
+    folder = Path("/dev/shm")
+    roomy = folder.is_dir() and shutil.disk_usage(folder).free > _ROOM
+    return str(folder) if roomy else None
 
 
 def main() -> None:
     """Serve until terminated."""
     parser = argparse.ArgumentParser(description="A stand-in for a Qdrant server, for tests.")
     parser.add_argument("--port", type=int, default=6333, help="0 chooses a free one")
-    port = parser.parse_args().port
-    warnings.filterwarnings("ignore", message="Local mode")
-    with socket.create_server((HOST, port)) as listening:
+    parser.add_argument("--grpc-port", type=int, default=0, help="0 chooses a free one")
+    ports = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # to remove the folder
+    with (
+        tempfile.TemporaryDirectory(prefix="qdrant-stand-in-", dir=_memory()) as folder,
+        socket.create_server((HOST, ports.port), backlog=512) as listening,
+    ):
         print(f"http://{HOST}:{listening.getsockname()[1]}", flush=True)
-        config = uvicorn.Config(build_app(), log_level="warning", access_log=False)
+        app = build_app(Collections(Path(folder)), ports.grpc_port)
+        config = uvicorn.Config(
+            app, loop="uvloop", http="httptools", log_level="warning", access_log=False
+        )
         uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from indexer.provider.ledger import Usage, UserCost
 from indexer.provider.prices import LIST_PRICES, Price
-from recsvc.costs import CostReport, cost_report, month_start
+from recsvc.costs import CostReport, cost_report, daily_costs, days_before, month_start
 
 NOON_OF_THE_10TH = datetime(2026, 4, 10, 12, tzinfo=UTC).timestamp()
 PRICES = {"cheap": Price(1.0, 1.0), "dear": Price(10.0, 10.0), "embed": Price(0.1, 0.0)}
@@ -224,3 +224,26 @@ def test_names_are_printed_as_they_are(name: str):
 
 def test_an_empty_report_can_be_printed():
     assert "0.0000" in printed(report())
+
+
+def test_each_day_is_summed_up_by_purpose_and_model():
+    rows = daily_costs(
+        [
+            used(9, 0.5),
+            used(10, 1.0, outcome="failed", provider="two"),
+            used(10, 0.25, model="dear"),
+            used(10, 2.0),
+        ]
+    )
+    assert [(row["day"][-2:], row["model"], row["calls"], row["cost_usd"]) for row in rows] == [
+        ("09", "cheap", 1, 0.5),
+        ("10", "cheap", 2, 3.0),
+        ("10", "dear", 1, 0.25),
+    ]
+    assert {row["tokens_in"] for row in rows} == {1_000, 2_000}
+    assert daily_costs([]) == []
+
+
+def test_days_are_counted_back_over_the_end_of_a_month():
+    assert days_before(NOON_OF_THE_10TH, 0) == "2026-04-10"
+    assert days_before(NOON_OF_THE_10TH, 10) == "2026-03-31"

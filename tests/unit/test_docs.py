@@ -6,15 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from indexer.provider.choices import model_table
 from indexer.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_configuration_page_is_made_from_the_settings():
+def test_the_configuration_page_and_the_events_schema_are_made_from_the_code():
     made = subprocess.run(
         [sys.executable, ROOT / "scripts" / "make_docs.py", "--check"],
         capture_output=True,
@@ -28,19 +26,6 @@ def test_the_configuration_page_is_made_from_the_settings():
 def test_every_setting_is_described():
     undescribed = [name for name, f in Settings.model_fields.items() if not f.description]
     assert undescribed == []
-
-
-def test_the_compose_file_names_only_settings_that_exist():
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    assert {"service", "qdrant", "redis", "kafka"} <= services.keys()
-    named = {n for n in services["service"]["environment"] if n.startswith("RECSVC_")}
-    known = {f"RECSVC_{name.upper()}" for name in Settings.model_fields}
-    assert named <= known
-
-
-def test_every_compose_service_is_checked_for_health():
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    assert [name for name, service in services.items() if "healthcheck" not in service] == []
 
 
 def test_the_example_of_a_models_file_is_accepted():

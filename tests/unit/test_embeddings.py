@@ -17,7 +17,7 @@ from indexer.errors import InputRefused, ProviderError, ProviderUnavailable
 from indexer.ports import VectorStore
 from indexer.settings import load_settings
 from indexer.stores import open_store
-from indexer.stores.schema import prepare
+from indexer.stores.schema import LogIdentity, prepare
 from indexer.stores.terms import TextVectors
 
 pytestmark = pytest.mark.anyio
@@ -78,7 +78,7 @@ def is_right(found: Mapping[str, object], *texts: str) -> bool:
 @pytest.fixture
 async def store() -> AsyncIterator[VectorStore]:
     one = await open_store(load_settings(qdrant_url="memory"))
-    await prepare(one, dim=DIM, embedder="fake/8")
+    await prepare(one, dim=DIM, embedder="fake/8", log=LogIdentity("sqlite", 1))
     yield one
     await one.close()
 

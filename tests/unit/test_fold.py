@@ -135,6 +135,23 @@ def test_an_event_id_counts_once_while_its_event_waits():
     assert list(state.waiting) == ["e1"]
 
 
+def test_an_id_that_a_caller_chose_counts_once_long_after_it_has_left_the_window():
+    chosen = replace(event("chosen", item_id="a"), fingerprint="f")
+    since = [event(f"e{n}", item_id="b", at=n + 1.0) for n in range(100)]
+    assert folded([chosen, *since, chosen], batch_max=1).event_count == 101
+    made_up = replace(chosen, fingerprint="")
+    assert folded([made_up, *since, made_up], batch_max=1).event_count == 102
+
+
+def test_the_newest_ids_that_callers_chose_are_remembered():
+    events = [
+        replace(event(f"e{n}", item_id="a", at=float(n)), fingerprint="f") for n in range(600)
+    ]
+    assert len(folded(events).ids) == 500
+    assert folded([*events, events[150]], batch_max=1).event_count == 600
+    assert folded([*events, events[50]], batch_max=1).event_count == 601
+
+
 def test_the_version_and_the_offset_follow_the_log():
     state = fold(
         NOBODY, arriving([event("e1"), event("e1"), event("e2")], first=10), VECTORS, RULES

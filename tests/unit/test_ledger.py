@@ -264,6 +264,8 @@ async def test_the_dearest_users_come_first(ledger: Ledger, tmp_path: Path):
     assert [(one.user_id, one.calls) for one in dearest] == [("a", 2), ("b", 1)]
     assert dearest[0].cost_usd == pytest.approx(0.35)
     assert read_dearest(tmp_path, "2026-03-02", 2) == []
+    assert await ledger.dearest(dearest[0].tenant, EVER, 2) == dearest
+    assert await ledger.dearest("another", EVER, 2) == []
 
 
 def test_without_a_ledger_there_is_nothing_to_read_and_none_is_made(tmp_path: Path):

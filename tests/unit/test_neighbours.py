@@ -51,7 +51,7 @@ def steps(item_ids: str, strength: float = 1.0) -> list[Step]:
 def added(trail: str | list[Step], item_id: str, strength: float = 1.0) -> list[Occurrence]:
     """Return what taking up an item after a trail adds."""
     before = steps(trail) if isinstance(trail, str) else trail
-    return occurrences(before, Step(SOME_S, item_id, strength), 2.0, 7, RULES)
+    return occurrences(before, Step(SOME_S, item_id, strength), 2.0, (0, 7), RULES)
 
 
 def one(at: float = SOME_S, gain: float = 1.0, **pairs: float) -> Occurrence:
@@ -164,8 +164,8 @@ def test_how_often_each_pair_was_seen_is_counted(seen: list[Occurrence]):
 
 
 def test_the_offset_is_that_of_the_last_occurrence():
-    assert Neighbourhood().offset == -1
-    assert hood_of([one(), replace(one(), offset=9)]).offset == 9
+    assert Neighbourhood().offsets == {}
+    assert hood_of([one(), replace(one(), offset=9)]).offsets == {0: 9}
 
 
 def test_an_occurrence_without_pairs_counts_the_item_only():

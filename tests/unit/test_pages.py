@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import base64
+import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.errors import InvalidInput
-from recsvc.pages import DEPTH_MAX, next_cursor, start_of
+from recsvc.pages import DEPTH_MAX, Place, next_cursor, place_of, point_cursor, point_of
 
 
-@given(st.integers(0, DEPTH_MAX - 1), st.integers(1, 100))
-def test_a_cursor_leads_to_where_its_page_ended(start: int, limit: int):
-    cursor = next_cursor(start, limit, returned=limit)
+@given(st.integers(0, DEPTH_MAX - 1), st.integers(1, 100), st.none() | st.floats(0, 1e11))
+def test_a_cursor_leads_to_where_and_when_its_page_ended(start: int, limit: int, at: float | None):
+    cursor = next_cursor(start, limit, returned=limit, at=at)
     if start + limit < DEPTH_MAX:
-        assert start_of(cursor) == start + limit
+        assert place_of(cursor) == Place(
+            start + limit, at if at is None else pytest.approx(at, abs=1e-6)
+        )
+        assert cursor is not None
+        assert len(cursor) <= 64
     else:
         assert cursor is None
 
@@ -27,11 +32,11 @@ def test_a_page_that_is_not_full_is_the_last(start: int, limit: int, data: st.Da
 
 
 def test_without_a_cursor_a_list_begins_at_its_beginning():
-    assert start_of(None) == 0
+    assert place_of(None) == Place(0, None)
 
 
 def test_a_cursor_can_be_part_of_an_address():
-    cursors = [next_cursor(start, 10, 10) for start in range(0, 900, 7)]
+    cursors = [next_cursor(start, 10, 10, 1.8e9) for start in range(0, 900, 7)]
     assert all(cursor and cursor.replace("-", "").replace("_", "").isalnum() for cursor in cursors)
 
 
@@ -40,7 +45,7 @@ def test_any_text_is_a_place_in_the_list_or_refused_input(cursor: str | bytes):
     text = cursor if isinstance(cursor, str) else cursor.decode()
     refused, start = None, 0
     try:
-        start = start_of(text)
+        start = place_of(text).start
     except InvalidInput as exc:
         refused = exc.errors[0].loc
     assert 0 <= start < DEPTH_MAX
@@ -48,9 +53,31 @@ def test_any_text_is_a_place_in_the_list_or_refused_input(cursor: str | bytes):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "o", "o-1", "oo", "5", "o1000", "o" + "9" * 5_000, "o1.5", "x5", "o5 or 1=1"]
+    "text",
+    [
+        *("", "o", "o-1", "oo", "5", "o1000", "o" + "9" * 5_000, "o1.5", "x5", "o5 or 1=1"),
+        *("o5@", "o5@-1", "o5@nan", "o5@inf", "o5@1e9", "o5@" + "9" * 5_000, "o٣", "o5\n"),
+    ],
 )
 def test_a_cursor_of_another_making_is_refused(text: str):
     cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
     with pytest.raises(InvalidInput, match="is not a next_cursor of an earlier answer"):
-        start_of(cursor)
+        place_of(cursor)
+
+
+@given(st.uuids())
+def test_a_cursor_leads_to_the_point_that_its_page_begins_with(point: uuid.UUID):
+    cursor = point_cursor(str(point))
+    assert cursor is not None
+    assert len(cursor) <= 64
+    assert point_of(cursor) == str(point)
+
+
+def test_the_first_page_begins_with_no_point():
+    assert point_of(point_cursor(None)) is None
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "é", next_cursor(0, 10, 10), "cHh4", "A" * 64])
+def test_what_is_no_point_is_refused(cursor: str):
+    with pytest.raises(InvalidInput, match="not a next_cursor"):
+        point_of(cursor)

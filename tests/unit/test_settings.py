@@ -279,3 +279,42 @@ def test_the_ends_of_what_is_accepted_are_accepted(name: str, value: Any):
 def test_the_rules_of_the_fold_are_those_of_the_settings():
     rules = load_settings(half_life_long_s=9.0, half_life_short_s=3.0, seen_max=4).fold_rules
     assert (rules.half_life_long_s, rules.half_life_short_s, rules.seen_max) == (9.0, 3.0, 4)
+
+
+# Whose pages
+
+
+def test_origins_are_read_as_browsers_write_them(monkeypatch: pytest.MonkeyPatch):
+    sent = "https://Shop.Example/, http://[::1]:3000,https://a.example:443, http://b.example:8080"
+    monkeypatch.setenv("RECSVC_ALLOWED_ORIGINS", sent)
+    assert load_settings().allowed_origins == {
+        "https://shop.example",
+        "http://[::1]:3000",
+        "https://a.example",
+        "http://b.example:8080",
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "*",
+        "null",
+        "shop.example",
+        "https://*.example",
+        "https://shop.example/path",
+        "https://shop.example?x",
+        "ftp://shop.example",
+        "https://user@shop.example",
+        "https://shop.example:0",
+        "https://shop.example:65536",
+        "https://[1.2.3.4]",
+        "https://",
+    ],
+)
+def test_what_is_no_origin_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, value: str):
+    monkeypatch.setenv("RECSVC_ALLOWED_ORIGINS", f"https://fine.example,{value}")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "RECSVC_ALLOWED_ORIGINS" in str(caught.value)
+    assert f"{value}: http(s)://host" in str(caught.value)

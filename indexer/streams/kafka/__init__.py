@@ -1,0 +1,1 @@
+"""A log in Kafka, or whatever speaks its protocol."""

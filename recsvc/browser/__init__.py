@@ -1,0 +1,1 @@
+"""What browsers load: `recsvc.js`, and a page that uses it."""

@@ -1,0 +1,1 @@
+"""The console: what a browser loads at `/`, as it is served, without a build."""
