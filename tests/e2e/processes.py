@@ -22,7 +22,7 @@ import httpx
 
 READY_S = 30.0
 STOP_S = 25.0
-RUN_S = 120.0
+RUN_S = 300.0
 DIM = 64
 _FOREIGN = ("RECSVC_", "HOLYSHEEP_", "OPENAI_")
 

@@ -13,7 +13,7 @@ import httpx
 from processes import Service
 
 EVENTS, USERS, SENDERS, CHUNK = 50_000, 1_000, 4, 250
-FOLDED_S = 300.0
+SENT_S = FOLDED_S = 300.0
 _STREAM_S = 1_700_000_000
 
 

@@ -20,7 +20,7 @@ from fleet import (
 )
 from kafka_broker import running as running_broker
 from processes import DIM, Service, catalogue, wait_for
-from streams import EVENTS, Sender, Stream, settle
+from streams import EVENTS, SENT_S, Sender, Stream, settle
 from valkey_server import ValkeyServer
 
 from indexer.domain.events import DEFAULT_WEIGHTS, item_ref, signed_weight
@@ -146,12 +146,12 @@ async def test_workers_come_and_go_and_one_is_killed_and_every_event_counts_once
     senders = [Sender([api.url for api in apis], events) for events in stream.by_sender]
     for sender in senders:
         sender.start()
-    wait_for(lambda: sum(sender.sent for sender in senders) > EVENTS // 10, 60.0)
+    wait_for(lambda: sum(sender.sent for sender in senders) > EVENTS // 10, SENT_S)
     more = [fleet.worker() for _ in range(3)]
-    wait_for(lambda: sum(sender.sent for sender in senders) > EVENTS // 3, 60.0)
+    wait_for(lambda: sum(sender.sent for sender in senders) > EVENTS // 3, SENT_S)
     more[0].kill()
     for sender in senders:
-        sender.join(120.0)
+        sender.join(SENT_S)
     settle(apis[0])
     wait_until_shared([first, *more[1:]])
 
@@ -220,21 +220,21 @@ def test_an_outage_of_the_log_loses_nothing_and_all_is_folded_soon_after(
     senders = [Sender([api.url], events) for events in stream.by_sender]
     for sender in senders:
         sender.start()
-    wait_for(lambda: sum(sender.sent for sender in senders) > 1_000, 60.0)
+    wait_for(lambda: sum(sender.sent for sender in senders) > 1_000, SENT_S)
     broker.hang()
     assert sum(sender.sent for sender in senders) < 20_000
     away_since = time.monotonic()
     while time.monotonic() - away_since < OUTAGE_S:
         began = time.monotonic()
         api.get("/v1/users/ada/recommendations", exclude="i2")  # lists are made all the same
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 5.0
         time.sleep(1.0)
     broker.go_on()
     back_at = time.monotonic()
     for sender in senders:
-        sender.join(60.0)
-    settle(api, 60.0)
-    assert time.monotonic() - back_at < 60.0
+        sender.join(SENT_S)
+    settle(api)
+    assert time.monotonic() - back_at < 4 * OUTAGE_S
     for user, events in stream.of_users().items():
         assert api.get(f"/v1/users/{user}")["event_count"] == len(events), user
 
@@ -255,8 +255,8 @@ def test_a_restarted_redis_has_what_was_acknowledged(tmp_path: Path, qdrant: str
             time.sleep(0.5)
             broker.restart()
         for sender in senders:
-            sender.join(60.0)
-        settle(api, 60.0)
+            sender.join(SENT_S)
+        settle(api)
         for user, events in stream.of_users().items():
             assert api.get(f"/v1/users/{user}")["event_count"] == len(events), user
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fleet import Fleet, OverRedis, qdrant_server, wait_until_shared
 from processes import Service, catalogue, run, wait_for
-from streams import Sender, Stream, settle
+from streams import SENT_S, Sender, Stream, settle
 from valkey_server import ValkeyServer
 
 # Without profiles, which are made when there is time and are not in the log.
@@ -142,7 +142,7 @@ def test_a_rebuild_beside_workers_under_load_loses_nothing(fleet: Fleet, tmp_pat
     senders = [Sender([api.url], events, pause_s=0.8) for events in stream.by_sender]
     for sender in senders:
         sender.start()
-    wait_for(lambda: sum(sender.sent for sender in senders) > 2_000, 60.0)
+    wait_for(lambda: sum(sender.sent for sender in senders) > 2_000, SENT_S)
     there = tmp_path / "there" / "data"
     there.parent.mkdir()
     report = rebuild(there, **fleet.settings)
@@ -150,11 +150,11 @@ def test_a_rebuild_beside_workers_under_load_loses_nothing(fleet: Fleet, tmp_pat
     for row in report["comparisons"]:
         assert (row["before"], row["alike"]) == (row["after"], 1.0), row
     for sender in senders:
-        sender.join(60.0)
-    settle(api, 60.0)
+        sender.join(SENT_S)
+    settle(api)
     for user, events in stream.of_users().items():
         assert api.get(f"/v1/users/{user}")["event_count"] == len(events), user
     began = time.monotonic()
     one = {"user_id": "ada", "event_type": "purchase", "item_id": "i3"}
     assert api.post("/v1/events", one, wait="applied", timeout_s=10)["results"][0]["success"]
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.0

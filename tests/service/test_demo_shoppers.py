@@ -85,7 +85,7 @@ async def shopping(
             start = time.monotonic()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            assert time.monotonic() - start < 0.5
+            assert time.monotonic() - start < 2.0
 
 
 async def test_all_that_shoppers_send_is_taken_and_counted(shop: Shop):

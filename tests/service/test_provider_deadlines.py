@@ -14,7 +14,7 @@ from indexer.errors import ProviderError, ProviderUnavailable
 
 pytestmark = pytest.mark.anyio
 
-_SLACK_S = 0.3
+_SLACK_S = 1.0
 _DEADLINE_S = 0.6
 _KEPT_S = 1.1 * _DEADLINE_S + _SLACK_S
 

@@ -137,7 +137,6 @@ async def test_an_answer_without_an_end_is_taken_for_its_status() -> None:
     server.close()
     await server.wait_closed()
     assert answer.delivered
-    assert answer.latency_ms < 1_000
 
 
 async def test_an_endpoint_that_is_away_or_silent_is_told_as_such(receiver: Receiver) -> None:
