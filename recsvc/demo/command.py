@@ -34,7 +34,7 @@ def run(host: str, port: int, *, serve: bool, open_page: bool, shoppers: int, ra
     """Do what `run_demo` says."""
     log_to_stderr(logging.WARNING)
     settings = settings_or_exit(data_dir=os.environ.get("RECSVC_DATA_DIR", _FOLDER))
-    demo = _Demo(f"http://{host}:{port}", serve, open_page, shoppers, rate)
+    demo = _Demo(f"http://{host}:{port}", settings.data_dir, serve, open_page, shoppers, rate)
     run_loop(serve_until_stopped(settings, host, port, started=demo.play))
     if demo.failed is not None:
         raise StoreUnavailable(f"the demo did not get through: {demo.failed}")
@@ -50,9 +50,16 @@ class _Demo:
     """What is played beside the serving."""
 
     def __init__(
-        self, url: str, keep_serving: bool, open_page: bool, shoppers: int, rate: float
+        self,
+        url: str,
+        data_dir: Path,
+        keep_serving: bool,
+        open_page: bool,
+        shoppers: int,
+        rate: float,
     ) -> None:
-        self._url, self._keep_serving, self._open_page = url, keep_serving, open_page
+        self._url, self._data_dir = url, data_dir
+        self._keep_serving, self._open_page = keep_serving, open_page
         self._shoppers, self._rate = shoppers, rate
         self._console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
         self.failed: Exception | None = None
@@ -106,7 +113,7 @@ class _Demo:
         out.print(f"API documentation: {url}/docs. In another terminal:\n")
         for line in _commands(url):
             out.print(f"  {line}", markup=False, soft_wrap=True)
-        out.print("\nCtrl-C stops; the data stays in data/demo.")
+        out.print(f"\nCtrl-C stops; the data stays in {self._data_dir}.", soft_wrap=True)
 
 
 def _commands(url: str) -> tuple[str, ...]:

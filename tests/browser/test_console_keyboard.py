@@ -21,7 +21,7 @@ def test_a_page_that_is_gone_to_has_the_focus(pages: Pages) -> None:
     page.get_by_role("link", name="Items", exact=True).focus()
     page.keyboard.press("Enter")
     settle(page)
-    assert page.title() == "Items · recsvc"
+    expect(page).to_have_title("Items · recsvc")
     expect(page.get_by_role("main")).to_be_focused()
 
 

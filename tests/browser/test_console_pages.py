@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -45,7 +46,7 @@ class TestAPage:
 
     def test_has_its_title_and_one_heading(self, opened: tuple[str, Page]) -> None:
         title, page = opened
-        assert page.title().endswith(f"{title} · recsvc")
+        expect(page).to_have_title(re.compile(f"{title} · recsvc$"))
         assert page.get_by_role("heading", level=1).count() == 1
         assert page.get_by_role("alert").all_inner_texts() == []
 
@@ -127,7 +128,7 @@ def test_an_unknown_page_says_so(pages: Pages) -> None:
     page = settle(pages.open("/#/nowhere"))
     page.get_by_role("link", name="To the overview").click()
     settle(page)
-    assert page.title() == "Overview · recsvc"
+    expect(page).to_have_title("Overview · recsvc")
 
 
 def test_dark_and_light_are_chosen_and_kept(pages: Pages) -> None:

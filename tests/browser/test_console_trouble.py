@@ -196,7 +196,7 @@ def test_an_item_has_its_page_whatever_its_id(pages: Pages, service: Service) ->
     try:
         page = settle(pages.open("/#/items?item=features"))
         expect(page.get_by_role("heading", name="All features")).to_be_visible()
-        assert page.title() == "All features · Items · recsvc"
+        expect(page).to_have_title("All features · Items · recsvc")
     finally:
         service.http.delete("/v1/items/features").raise_for_status()
 
