@@ -39,13 +39,13 @@ class Connection(asyncio.Protocol):
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """Send a GET; return status and body."""
-        return await self._send(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: bench\r\n\r\n")
+        return await self._send(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 
     async def post(self, path: str, body: object) -> tuple[int, bytes]:
         """Send a POST of JSON; return status and body."""
         content = orjson.dumps(body)
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(content)}\r\n\r\n"
         )
         return await self._send(head.encode() + content)

@@ -56,18 +56,20 @@ async def _drain(process: asyncio.subprocess.Process) -> None:
 
 
 async def _until_ready(port: int, process: asyncio.subprocess.Process) -> None:
-    deadline = time.monotonic() + _READY_S
+    deadline, answered = time.monotonic() + _READY_S, b""
     while time.monotonic() < deadline and process.returncode is None:
         with contextlib.suppress(OSError):
             connection = await Connection.open(port)
-            status, _ = await connection.get("/readyz")
+            status, answered = await connection.get("/readyz")
             connection.close()
             if status == 200:
                 return
         await asyncio.sleep(0.05)
-    process.terminate()
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
     _, said = await process.communicate()
-    raise StoreUnavailable(f"the service did not start: {said.decode()[-500:]}")
+    told = f"{said.decode()[-500:]} {answered.decode()[-500:]}".strip()
+    raise StoreUnavailable(f"the service did not start: {told}")
 
 
 def free_port() -> int:
