@@ -84,7 +84,7 @@ class _Timed:
 
     def __init__(self, runtime: Runtime) -> None:
         self._flush, self.seconds = runtime.neighbours.flush, 0.0
-        runtime.neighbours.flush = self  # type: ignore[method-assign,assignment]
+        runtime.neighbours.flush = self  # type: ignore[method-assign]
 
     async def __call__(self) -> None:
         started = time.perf_counter()

@@ -52,7 +52,7 @@ async def _measure(folder: Path, queries: int, embedder: str) -> float:
                 f"queries of {mixed:>2} items: recall@10 {recall:.4f}, "
                 f"p50 {fast_ms:.2f} ms (exact {exact_ms:.2f} ms)"
             )
-        print(f"{runtime.embedder.name}, {len(vectors)} items: recall@10 {total:.4f}")
+        print(f"{runtime.models.embedder.name}, {len(vectors)} items: recall@10 {total:.4f}")
     return total
 
 
