@@ -209,6 +209,7 @@ def test_an_item_that_somebody_deletes_meanwhile_is_created_anew(
     page.get_by_role("button", name="Edit").click()
     page.get_by_label("Value of title").fill("Lasting")
     page.get_by_role("link", name="Costs").click()
+    expect(page).to_have_title("Costs · recsvc")
     service.http.delete("/v1/items/fleeting").raise_for_status()
     pages.expect("404")
     page.goto("/#/items?item=fleeting")
