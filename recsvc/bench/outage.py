@@ -30,6 +30,7 @@ class Outage:
 
     def __init__(self, port: int, standin: StandIn, report: Report, quiet: bool) -> None:
         self._port, self._standin, self._report, self._quiet = port, standin, report, quiet
+        self._items = report.items
         self._sent = itertools.count()
         self._ingestion: list[float] = []
         self._lists: list[float] = []
@@ -78,7 +79,7 @@ class Outage:
     def _event(self, n: int) -> dict[str, Any]:
         user = f"user-{n % 100}"
         if n % _NEW_EVERY:
-            return click(user, f"item-{n % 1_000}")
+            return click(user, f"item-{n % self._items}")
         item = new_item(_NEW_FROM + n)
         self._new.append(item["item_id"])
         return {**click(user, item["item_id"]), "item_features": item["features"]}
